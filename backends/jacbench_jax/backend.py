@@ -1,0 +1,76 @@
+"""JAX as a backend: devices, conversion, threads and precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jacbench.backend import Backend, Method
+from jacbench_jax import eager, staged, xp
+
+
+class JaxBackend(Backend):
+    """JAX on the CPU and on every CUDA device it sees."""
+
+    xp = xp
+
+    def methods(self) -> Sequence[Method]:
+        """Return every method, in the descriptor's order."""
+        return (*staged.TRANSFORMS, *eager.METHODS, *staged.PRODUCTS)
+
+    def configure(self, threads: int) -> Mapping[str, str | int | bool]:
+        """Switch on float64 and full-precision products; compute where Python calls.
+
+        The size of XLA's thread pool is read from the environment when the client is made (see
+        :mod:`jacbench.environment`), so ``threads`` needs nothing here.
+        """
+        del threads
+        jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_default_matmul_precision", "highest")
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+        jax.config.update("jax_enable_compilation_cache", False)
+        return {
+            "jax_enable_x64": True,
+            "jax_default_matmul_precision": "highest",
+            "jax_cpu_enable_async_dispatch": False,
+            "jax_enable_compilation_cache": False,
+        }
+
+    def put(self, array: Any, device: str, dtype: str) -> jax.Array:
+        """Return an array committed to ``device``; integer constants keep their dtype."""
+        array = np.asarray(array)
+        converted = array.astype(dtype) if array.dtype.kind == "f" else array
+        # A copy of its own: on the CPU a device array may share NumPy's memory.
+        placed: jax.Array = jax.device_put(jnp.array(converted, copy=True), _device(device))
+        return placed
+
+    def to_numpy(self, array: jax.Array) -> Any:
+        """Return a copy on the host."""
+        return np.array(array)
+
+    def is_array(self, value: Any) -> bool:
+        """Say whether ``value`` is a JAX array."""
+        return isinstance(value, jax.Array)
+
+    def device_of(self, array: jax.Array) -> str:
+        """Return where the array lies."""
+        (device,) = array.devices()
+        return "cpu" if device.platform == "cpu" else f"cuda:{device.id}"
+
+    def synchronise(self, value: Any) -> None:
+        """Wait until every leaf of ``value`` is computed."""
+        jax.block_until_ready(value)
+
+    def device_peak_bytes(self, call: Callable[[], object], device: str) -> int | None:
+        """Return None: XLA's allocator keeps a peak since the start and cannot reset it."""
+        del call, device
+        return None
+
+
+def _device(name: str) -> jax.Device:
+    platform, _, index = name.partition(":")
+    return jax.devices(platform)[int(index or 0)]

@@ -1,0 +1,77 @@
+"""PyTorch as a backend: devices, conversion, threads and precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from jacbench.backend import Backend, Method
+from jacbench_torch import compiled, func, functional, loops, xp
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+class TorchBackend(Backend):
+    """PyTorch on the CPU and on every CUDA device it sees."""
+
+    xp = xp
+
+    def methods(self) -> Sequence[Method]:
+        """Return every method, in the descriptor's order."""
+        return (*functional.METHODS, *loops.METHODS, *func.METHODS, *compiled.METHODS)
+
+    def configure(self, threads: int) -> Mapping[str, str | int | bool]:
+        """Pin the thread pools and keep float32 products at full precision (no TF32)."""
+        torch.set_num_threads(threads)
+        if torch.get_num_interop_threads() != 1:
+            # Refused once the pool runs; what it has is recorded below.
+            with contextlib.suppress(RuntimeError):
+                torch.set_num_interop_threads(1)
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        return {
+            "torch_num_threads": torch.get_num_threads(),
+            "torch_num_interop_threads": torch.get_num_interop_threads(),
+            "torch_float32_matmul_precision": torch.get_float32_matmul_precision(),
+            "torch_allow_tf32": torch.backends.cuda.matmul.allow_tf32,
+        }
+
+    def put(self, array: Any, device: str, dtype: str) -> torch.Tensor:
+        """Return a tensor of its own memory; integer constants keep their dtype."""
+        array = np.asarray(array)
+        tensor = torch.tensor(array)
+        return tensor.to(device, DTYPES[dtype] if array.dtype.kind == "f" else None)
+
+    def to_numpy(self, array: torch.Tensor) -> Any:
+        """Return a copy on the host."""
+        return np.array(array.detach().cpu().numpy())
+
+    def is_array(self, value: Any) -> bool:
+        """Say whether ``value`` is a tensor."""
+        return isinstance(value, torch.Tensor)
+
+    def device_of(self, array: torch.Tensor) -> str:
+        """Return where the tensor lies."""
+        return str(array.device)
+
+    def synchronise(self, value: Any) -> None:
+        """Wait for the current CUDA device, if there is one."""
+        del value
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    def device_peak_bytes(self, call: Callable[[], object], device: str) -> int | None:
+        """Return the peak that torch's caching allocator handed out on a CUDA device."""
+        if not device.startswith("cuda"):
+            return None
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before

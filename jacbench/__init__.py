@@ -1,0 +1,56 @@
+"""Checked and timed Jacobians across PyTorch, JAX and HIPS autograd.
+
+Importing this imports neither NumPy nor an autodiff library; what is named below is loaded on
+first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jacbench.api import check, jacobian, list, run  # noqa: A004 - the command's name
+    from jacbench.cell import Cell, CellResult, Verdict
+    from jacbench.errors import JacbenchError
+    from jacbench.problem import Problem
+    from jacbench.results import Run, read
+
+__all__ = [
+    "Cell",
+    "CellResult",
+    "JacbenchError",
+    "Problem",
+    "Run",
+    "Verdict",
+    "check",
+    "jacobian",
+    "list",
+    "read",
+    "run",
+]
+
+_HOMES = {
+    "Cell": "cell",
+    "CellResult": "cell",
+    "JacbenchError": "errors",
+    "Problem": "problem",
+    "Run": "results",
+    "Verdict": "cell",
+    "check": "api",
+    "jacobian": "api",
+    "list": "api",
+    "read": "results",
+    "run": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> Sequence[str]:
+    return sorted(__all__)

@@ -1,0 +1,249 @@
+"""What a backend must offer: a descriptor that imports no library, and a backend with methods."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from jacbench.errors import JacbenchError
+
+if TYPE_CHECKING:  # the registry is imported by `jacbench list`, which does without NumPy
+    from jacbench.layout import Layout
+    from jacbench.problem import Problem
+
+Native: TypeAlias = Any
+"""An array of the backend's library, or a tree of them."""
+
+Chunking: TypeAlias = Literal["chunked", "whole", "loop"]
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What ``jacbench list`` says of a method without importing its library."""
+
+    name: str
+    summary: str
+    operator: str = "jacobian"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descriptor:
+    """A backend as the registry sees it: all of it is known without importing the library.
+
+    Attributes
+    ----------
+    name
+        The backend's name, the first part of its methods' names.
+    module
+        The library's import name; the backend is absent where it cannot be found.
+    distribution
+        The library's name on the package index, for its version.
+    install
+        The command that installs an absent library, ``pip install "jacbench[torch]"``.
+    methods
+        Every method, in the order in which they are listed.
+    loader
+        ``package.module:Class``, a :class:`Backend` without arguments.
+    cuda_devices
+        How many CUDA devices the library would see, found without importing it.
+    oracle
+        True for references, which are shown apart from the contestants and not ranked.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    install: str
+    methods: tuple[MethodInfo, ...]
+    loader: str
+    cuda_devices: Callable[[], int] = field(default=lambda: 0)
+    oracle: bool = False
+
+    def absent(self) -> str | None:
+        """Return why the backend cannot be used and how to get it, or None where it can."""
+        try:
+            found = importlib.util.find_spec(self.module) is not None
+        except (ImportError, ValueError):
+            found = False
+        return None if found else f"backend {self.name!r} is not installed: run {self.install}"
+
+    def version(self) -> str | None:
+        """Return the library's version, or None where it is absent."""
+        try:
+            return metadata.version(self.distribution)
+        except metadata.PackageNotFoundError:
+            return None
+
+    def devices(self) -> list[str]:
+        """Return ``cpu`` and each CUDA device that the library would see."""
+        return ["cpu", *(f"cuda:{index}" for index in range(self.cuda_devices()))]
+
+    def load(self) -> Backend:
+        """Import the library and return the backend."""
+        reason = self.absent()
+        if reason is not None:
+            raise JacbenchError(reason)
+        module, _, name = self.loader.partition(":")
+        backend: Backend = getattr(importlib.import_module(module), name)()
+        return backend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The function whose derivative a method computes, at a point, on a device.
+
+    Attributes
+    ----------
+    function
+        ``function(x, *constants)`` on native arrays: ``xp`` is already bound.
+    x
+        The point at which the method is prepared: a native array or a tree of them.
+    constants
+        Native constants, on the device.
+    y_shape
+        The shape of the function's value.
+    device
+        ``cpu`` or ``cuda:i``.
+    dtype
+        ``float64`` or ``float32``.
+    chunk_size
+        How many rows or columns a vectorising method computes at a time; None: all at once.
+    analytic
+        The hand-written Jacobian on NumPy arrays, where there is one.
+    """
+
+    function: Callable[..., Native]
+    x: Native
+    constants: tuple[Native, ...]
+    y_shape: tuple[int, ...]
+    device: str
+    dtype: str
+    chunk_size: int | None = None
+    analytic: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A Jacobian ready to be computed.
+
+    Attributes
+    ----------
+    call
+        Takes an x on the device and returns the native Jacobian, synchronised. It answers for
+        the x it is given, does not change it, and keeps nothing between calls.
+    notes
+        What the preparation found out, for the results file: plain strings and numbers.
+    """
+
+    call: Callable[[Native], Native]
+    notes: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+class Method(ABC):
+    """One way in which a backend computes a Jacobian, named as its users name it.
+
+    Attributes
+    ----------
+    info
+        Name and summary, as in the descriptor.
+    chunking
+        ``chunked``: vectorises and takes a chunk size. ``whole``: vectorises over all rows or
+        columns at once, and its library gives it no chunk size. ``loop``: one at a time anyway.
+    """
+
+    info: MethodInfo
+    chunking: Chunking = "loop"
+
+    @abstractmethod
+    def layout(self, target: Target) -> Layout:
+        """Return the layout that this method declares for its result on ``target``."""
+
+    def unsupported(
+        self, problem: Problem | None, operator: str, device: str, dtype: str
+    ) -> str | None:
+        """Return why this method cannot do ``problem`` (one line), or None where it can.
+
+        ``problem`` is None for a native function, of which nothing is known beforehand.
+        """
+        del problem, device, dtype
+        if operator != self.info.operator:
+            return f"{self.info.name} computes {self.info.operator}, not {operator}"
+        return None
+
+    def tolerance(self, dtype: str) -> float | None:
+        """Return the method's own normwise tolerance, or None for that of its dtype and device.
+
+        Only for methods that are inexact by construction, such as finite differences.
+        """
+        del dtype
+        return None
+
+    @abstractmethod
+    def prepare(self, target: Target) -> Prepared:
+        """Trace, compile and place on the device whatever can be done before the call."""
+
+    def warm_up(self, target: Target) -> None:
+        """Pay once per process for what the library does at its first use, on a tiny target."""
+        with contextlib.suppress(Exception):  # a fault shows, with its text, in the first cell
+            self.prepare(target).call(target.x)
+
+
+class Backend(ABC):
+    """One autodiff library on one machine.
+
+    Attributes
+    ----------
+    xp
+        The namespace that neutral functions are written over, see :mod:`jacbench.namespace`.
+    fatal_warnings
+        Beginnings of warnings that mean a wrong Jacobian in this library.
+    """
+
+    xp: Any
+    fatal_warnings: Sequence[str] = ()
+
+    @abstractmethod
+    def methods(self) -> Sequence[Method]:
+        """Return every method, those of the descriptor."""
+
+    @abstractmethod
+    def configure(self, threads: int) -> Mapping[str, str | int | bool]:
+        """Set threads and precision of the whole process; return the settings, to be recorded.
+
+        Called once, in a worker, before anything else. Matrix products run at full precision.
+        """
+
+    @abstractmethod
+    def put(self, array: Any, device: str, dtype: str) -> Native:
+        """Return the NumPy ``array`` as a native one; floats are converted to ``dtype``."""
+
+    @abstractmethod
+    def to_numpy(self, array: Native) -> Any:
+        """Return a copy of a native array as a NumPy array of the same shape and dtype."""
+
+    def is_array(self, value: Any) -> bool:
+        """Say whether ``value`` is one of the library's arrays."""
+        return type(value).__module__.partition(".")[0] == "numpy"
+
+    def device_of(self, array: Native) -> str:
+        """Return the device that holds a native array: ``cpu`` or ``cuda:i``."""
+        del array
+        return "cpu"
+
+    def synchronise(self, value: Native) -> None:
+        """Wait until ``value`` is computed; for code outside the timed call."""
+        del value  # a library that computes where it is called has nothing to wait for
+
+    def device_peak_bytes(self, call: Callable[[], object], device: str) -> int | None:
+        """Return the device memory that ``call`` needed on top of what was held, in bytes.
+
+        None where the library cannot say, and on the CPU, where the process is measured instead.
+        """
+        del call, device
+        return None

@@ -1,0 +1,254 @@
+"""The command line. Each command imports what it needs when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jacbench.errors import JacbenchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from jacbench.results import Run
+
+app = typer.Typer(
+    name="jacbench",
+    help="Which way of computing this Jacobian is right, and which is fastest, here?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+INTERRUPTED = 130
+WIDTH = 150
+"""Columns of a table where standard output is no terminal."""
+
+Patterns = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PATTERN]...", help="Problems, as shell patterns: 'basics/*'."),
+]
+Methods = Annotated[
+    list[str] | None, typer.Option("--method", help="Methods, as shell patterns: 'torch.*'.")
+]
+Devices = Annotated[
+    list[str] | None, typer.Option("--device", help="cpu (default), cuda, cuda:1, or all.")
+]
+Dtypes = Annotated[
+    list[str] | None, typer.Option("--dtype", help="float64 (default), float32, or all.")
+]
+Threads = Annotated[
+    int, typer.Option("--threads", metavar="N", help="Threads that every library may use.")
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", help="What one cell may take.")
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE", help="What checking one Jacobian may need, e.g. 2GiB."
+    ),
+]
+ChunkSize = Annotated[
+    int | None,
+    typer.Option(
+        "--chunk-size", metavar="N", help="Rows or columns at a time, for methods that take it."
+    ),
+]
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for standard output."),
+]
+
+
+@app.command("list")
+def list_(json_file: Json = None) -> None:
+    """Show problems, methods, devices; what is absent, and how to get it."""
+    from jacbench import catalog  # noqa: PLC0415
+
+    _writable(json_file)
+    everything = catalog.everything()
+    if not _printed_as_json(everything, json_file):
+        from jacbench import listing  # noqa: PLC0415
+
+        _console().print(listing.render(everything))
+
+
+@app.command()
+def check(
+    patterns: Patterns = None,
+    method: Methods = None,
+    device: Devices = None,
+    dtype: Dtypes = None,
+    threads: Threads = 1,
+    timeout: Timeout = 300.0,
+    memory: Memory = None,
+    chunk_size: ChunkSize = None,
+    json_file: Json = None,
+) -> None:
+    """Check that methods agree with the reference, and time nothing."""
+    from jacbench import api  # noqa: PLC0415
+    from jacbench.progress import shown  # noqa: PLC0415
+
+    _writable(json_file)
+    with shown(_console(stderr=True)) as progress:
+        run = api.check(
+            *(patterns or ()),
+            methods=method or (),
+            devices=device or (),
+            dtypes=dtype or (),
+            threads=threads,
+            timeout_s=timeout,
+            memory=memory,
+            chunk_size=chunk_size,
+            progress=progress,
+        )
+    _report(run, json_file, timed=False)
+
+
+@app.command()
+def run(
+    patterns: Patterns = None,
+    method: Methods = None,
+    device: Devices = None,
+    dtype: Dtypes = None,
+    threads: Threads = 1,
+    timeout: Timeout = 300.0,
+    memory: Memory = None,
+    chunk_size: ChunkSize = None,
+    visits: Annotated[
+        int, typer.Option("--visits", metavar="N", help="Separate stretches per cell.")
+    ] = 3,
+    cell_seconds: Annotated[
+        float,
+        typer.Option("--cell-seconds", metavar="SECONDS", help="Time spent on timing one cell."),
+    ] = 0.6,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random order of visits.")] = 0,
+    output: Annotated[
+        Path, typer.Option("--output", metavar="FOLDER", help="Where the results file goes.")
+    ] = Path("results"),
+    json_file: Json = None,
+) -> None:
+    """Check agreement, then time what agrees; write one results file."""
+    from jacbench import api  # noqa: PLC0415
+    from jacbench.progress import shown  # noqa: PLC0415
+
+    _writable(json_file)
+    with shown(_console(stderr=True)) as progress:
+        done = api.run(
+            *(patterns or ()),
+            methods=method or (),
+            devices=device or (),
+            dtypes=dtype or (),
+            threads=threads,
+            timeout_s=timeout,
+            memory=memory,
+            chunk_size=chunk_size,
+            visits=visits,
+            budget_s=cell_seconds,
+            seed=seed,
+            output=output,
+            progress=progress,
+        )
+    _report(done, json_file, timed=True)
+
+
+@app.command()
+def show(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results file.")],
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the tables as Markdown.")
+    ] = False,
+    json_file: Json = None,
+) -> None:
+    """Show the tables of a results file again."""
+    from jacbench.results import read  # noqa: PLC0415
+
+    _writable(json_file)
+    done = read(results)
+    if markdown:
+        from jacbench import table  # noqa: PLC0415
+
+        sys.stdout.write(table.markdown(done))
+        return
+    _report(done, json_file, timed=any(cell.median_s for cell in done.cells), judge=False)
+
+
+def _report(run: Run, json_file: str | None, *, timed: bool, judge: bool = True) -> None:
+    from jacbench import table  # noqa: PLC0415
+
+    if not _printed_as_json(run.to_json(), json_file):
+        console = _console()
+        console.print(table.terminal(run, timed=timed))
+        console.print(table.summary(run), highlight=False, markup=False)
+        for why in run.absent.values():
+            console.print(f"left out: {why}", highlight=False, markup=False, soft_wrap=True)
+        if run.path is not None:
+            console.print(f"results: {run.path}", highlight=False, markup=False, soft_wrap=True)
+    if run.interrupted:
+        sys.stderr.write("jacbench: interrupted: what was measured until then is kept\n")
+        raise typer.Exit(INTERRUPTED)
+    if judge and not run.ok:
+        raise typer.Exit(1)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console  # noqa: PLC0415
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else WIDTH)
+
+
+def _writable(json_file: str | None) -> None:
+    """Say before anything is computed that the JSON file cannot be written."""
+    if json_file in (None, "-"):
+        return
+    try:
+        with Path(json_file).open("a", encoding="utf-8"):
+            pass
+    except OSError as exc:
+        raise JacbenchError(
+            f"--json {json_file!r} cannot be written: {exc.strerror or exc}: choose another file"
+        ) from None
+
+
+def _printed_as_json(content: dict[str, Any], json_file: str | None) -> bool:
+    """Write ``content`` where it was asked for; say whether standard output is taken by it."""
+    if json_file is None:
+        return False
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    if json_file == "-":
+        sys.stdout.write(text)
+        return True
+    Path(json_file).write_text(text, encoding="utf-8")
+    return False
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and status 2."""
+    try:
+        status = app(standalone_mode=False)
+    except JacbenchError as exc:
+        status = _complain(str(exc))
+    except KeyboardInterrupt:
+        sys.stderr.write("jacbench: interrupted\n")
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        sys.stderr.close()
+        status = 0
+    except Exception as exc:
+        # Typer's own complaints, whose classes it does not export.
+        if not hasattr(exc, "format_message"):
+            raise
+        status = _complain(exc.format_message())
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(line: str) -> int:
+    sys.stderr.write(f"jacbench: {' '.join(line.split())}\n")
+    return 2

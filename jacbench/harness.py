@@ -1,0 +1,168 @@
+"""What one process does with its cells: settle each once, keep it prepared, measure its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from jacbench import environment, memory, problems, registry, scrub
+from jacbench.backend import Backend, Method, Target
+from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.errors import JacbenchError
+from jacbench.problem import Problem
+from jacbench.reference import Reference, outputs, reference
+from jacbench.settle import Settled, failed, guarded, refused, settle
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds a cell.
+
+    Attributes
+    ----------
+    chunk_size
+        Rows or columns at a time, for methods that take it; None: the method's own.
+    memory_bytes
+        What checking a Jacobian may need; None: a share of what is available.
+    """
+
+    chunk_size: int | None = None
+    memory_bytes: int | None = None
+
+
+class Harness:
+    """Backends, references and prepared cells of one process.
+
+    Attributes
+    ----------
+    settings
+        What each backend's ``configure`` reported, and the cores its matrix product used.
+    settled
+        Every cell that has a verdict here.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        limits: Limits,
+        given: Mapping[str, Problem] | None = None,
+        *,
+        verify_pins: bool = True,
+    ) -> None:
+        self.threads = threads
+        self.limits = limits
+        self.given = dict(given or {})
+        self.verify_pins = verify_pins
+        self.settings: dict[str, dict[str, Any]] = {}
+        self.settled: dict[Cell, Settled] = {}
+        self._warm: set[str] = set()
+        self._references: dict[tuple[str, str], Reference | JacbenchError] = {}
+        self._outputs: dict[str, int] = {}
+
+    def problem(self, name: str) -> Problem:
+        """Return the problem ``name``, given as an object or from the catalogue."""
+        return self.given[name] if name in self.given else problems.get(name)
+
+    def settle(self, cell: Cell) -> Settled:
+        """Return the settled ``cell``, settling it at the first call."""
+        if cell not in self.settled:
+            self.settled[cell] = self._settle(cell)
+        return self.settled[cell]
+
+    def _settle(self, cell: Cell) -> Settled:
+        result = CellResult(cell=cell, verdict=Verdict.NOT_RUN)
+        try:
+            problem = self.problem(cell.problem)
+            backend = self.backend(cell.backend)
+            method = registry.method(cell.method)
+            reason = refused(cell, problem, method, self.limits.chunk_size)
+            if reason is not None:
+                known = replace(result, n=problem.n, m=self._output_count(problem))
+                return Settled(replace(known, verdict=Verdict.UNSUPPORTED, reason=reason))
+            too_large = guarded(
+                result, problem, self._output_count(problem), self.limits.memory_bytes
+            )
+            if too_large is not None:
+                return Settled(too_large)
+            self._warm_up(backend, method, cell)
+            return settle(
+                cell,
+                problem,
+                backend,
+                method,
+                self._reference(problem, cell.dtype),
+                chunk_size=self.limits.chunk_size,
+            )
+        except JacbenchError as exc:
+            # The user's function or problem: one line; what it raised itself is kept whole.
+            told = replace(result, verdict=Verdict.FAILED, reason=str(exc))
+            if exc.__cause__ is not None:
+                told = replace(failed(told, exc.__cause__), reason=scrub.text(str(exc)))
+            return Settled(told)
+        except Exception as exc:  # noqa: BLE001 - a backend that cannot be loaded or configured
+            return Settled(failed(result, exc))
+
+    def backend(self, name: str) -> Backend:
+        """Return the backend, configured and verified at the first call."""
+        backend = registry.load(name)
+        if name not in self.settings:
+            self.settings[name] = {**backend.configure(self.threads)}
+            if self.verify_pins:
+                cores = environment.measured_cores(backend)
+                self.settings[name]["measured_cores"] = round(cores, 2)
+        return backend
+
+    def _reference(self, problem: Problem, dtype: str) -> Reference:
+        key = problem.name, dtype
+        if key not in self._references:
+            try:
+                self._references[key] = reference(problem, dtype)
+            except JacbenchError as exc:  # the same line for every method, computed once
+                self._references[key] = exc
+        found = self._references[key]
+        if isinstance(found, JacbenchError):
+            raise found
+        return found
+
+    def _output_count(self, problem: Problem) -> int:
+        if problem.name not in self._outputs:
+            self._outputs[problem.name] = int(np.prod(outputs(problem), dtype=int))
+        return self._outputs[problem.name]
+
+    def _warm_up(self, backend: Backend, method: Method, cell: Cell) -> None:
+        """Let the library pay for its lazy imports (0.7 s in torch) before anything is timed."""
+        if method.info.name in self._warm:
+            return
+        self._warm.add(method.info.name)
+        x = backend.put(np.array([1.0, 2.0]), cell.device, cell.dtype)
+        method.warm_up(
+            Target(
+                function=lambda x: x * x,
+                x=x,
+                constants=(),
+                y_shape=(2,),
+                device=cell.device,
+                dtype=cell.dtype,
+                analytic=lambda x: np.diag(2 * x),
+            )
+        )
+
+    def measure_memory(self, cell: Cell) -> int | None:
+        """Return the peak memory of one call of a cell that agrees, in bytes.
+
+        Only after everything is timed: measuring changes how the allocator works.
+        """
+        settled = self.settled[cell]
+        if settled.prepared is None or not memory.prepare_to_measure():
+            return None
+        return self._peak(cell, settled.prepared.call, settled.x)
+
+    def _peak(self, cell: Cell, call: Callable[[Any], Any], x: Any) -> int | None:
+        call(x)  # what a visit long ago left cold comes back now
+        if cell.device != "cpu":
+            backend = registry.load(cell.backend)
+            return backend.device_peak_bytes(lambda: call(x), cell.device)
+        return memory.peak_bytes(lambda: call(x))

@@ -1,0 +1,85 @@
+"""Problems given as objects: checked, or timed by the same suite, in this very process."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from jacbench import harness, results, selection
+from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.errors import JacbenchError
+from jacbench.problem import Problem
+from jacbench.pytest_plugin import Given, Session, session_of
+from jacbench.results import Run
+from jacbench.settings import Settings
+from jacbench.worker import write_cells
+
+
+def measure(cells: Sequence[Cell], given: Mapping[str, Problem], settings: Settings) -> Run:
+    """Check ``cells`` of the ``given`` problems, and time them if ``settings`` say so.
+
+    Threads are those that the libraries already have where they are imported; what a matrix
+    product really uses is in the fingerprint.
+    """
+    if settings.timed:
+        return _timed(cells, given, settings)
+    limits = harness.Limits(settings.chunk_size, settings.memory_bytes)
+    own = harness.Harness(settings.threads, limits, given, verify_pins=False)
+    found = [own.settle(cell).result for cell in cells]
+    return Run(found, results.describe(own.settings), selection.absent())
+
+
+def _timed(cells: Sequence[Cell], given: Mapping[str, Problem], settings: Settings) -> Run:
+    keep = _Keep()
+    said = io.StringIO()
+    with tempfile.TemporaryDirectory(prefix="jacbench-", ignore_cleanup_errors=True) as folder:
+        scratch = Path(folder).resolve()
+        asked = write_cells(
+            scratch / "cells.json", {cell: range(settings.visits) for cell in cells}
+        )
+        words = settings.pytest_words(asked, scratch)
+        with _no_other_plugins(), redirect_stdout(said), redirect_stderr(said):
+            code = pytest.main(words, plugins=[Given(given), keep])
+    if code == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    if keep.session is None:
+        last = said.getvalue().strip().splitlines() or ["it said nothing"]
+        raise JacbenchError(f"the benchmark session ended with status {int(code)}: {last[-1]}")
+    done = keep.session.results
+    found = [
+        done.get(cell, CellResult(cell=cell, verdict=Verdict.NOT_RUN, reason="had no turn"))
+        for cell in cells
+    ]
+    described = results.describe(keep.session.harness.settings)
+    return Run(found, described, selection.absent(), dict(keep.session.samples))
+
+
+@contextmanager
+def _no_other_plugins() -> Iterator[None]:
+    """Keep what PYTEST_ADDOPTS and other installed plugins would change out of the session."""
+    before = {key: value for key, value in os.environ.items() if key.startswith("PYTEST_")}
+    for key in before:
+        del os.environ[key]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        os.environ.update(before)
+
+
+class _Keep:
+    """Keeps the plugin's session, which pytest lets go of."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Take it before it goes."""
+        self.session = session_of(session.config)

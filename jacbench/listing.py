@@ -1,0 +1,45 @@
+"""What ``jacbench list`` shows on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+
+def render(everything: Mapping[str, Any]) -> RenderableType:
+    """Return the tables of backends, devices, methods and problems."""
+    backends = [(b["name"], _state(b), b.get("reason", "")) for b in everything["backends"]]
+    devices = [
+        (d["name"], ", ".join(d["backends"]), d.get("reason", "")) for d in everything["devices"]
+    ]
+    absent = {b["name"] for b in everything["backends"] if "reason" in b}
+    methods = [
+        (m["name"], "absent" if m["backend"] in absent else "", m["summary"])
+        for m in everything["methods"]
+    ]
+    problems = [(p["name"], f"{p['m']} x {p['n']}", p["summary"]) for p in everything["problems"]]
+    return Group(
+        _table("backends", ("name", "version", ""), backends),
+        _table("devices", ("name", "backends", ""), devices),
+        _table("methods", ("name", "", "what it is"), methods),
+        _table("problems", ("name", "m x n", "what it is"), problems),
+    )
+
+
+def _state(backend: Mapping[str, Any]) -> str:
+    if "reason" in backend:
+        return "absent"
+    return f"{backend['version']}{' (oracle)' * backend['oracle']}"
+
+
+def _table(title: str, head: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index, name in enumerate(head):
+        table.add_column(name, no_wrap=index < 2, justify="left")
+    for row in body:
+        table.add_row(*(Text(cell) for cell in row))
+    return table

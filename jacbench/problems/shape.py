@@ -1,0 +1,47 @@
+"""One network, whose Jacobian is small, tall, wide, square or a single row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jacbench.layout import Array
+from jacbench.problem import Namespace, Problem
+from jacbench.problems import Entry
+
+_WIDTH = 256
+
+
+def _layer(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[Array, Array]:
+    W = rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
+    return W, rng.standard_normal(fan_out)
+
+
+def hidden_layer(entry: Entry) -> Problem:
+    """Build y = tanh(x W1 + b1) W2 + b2 with x of shape (n,) and y of shape (m,)."""
+    rng = np.random.default_rng([2604, entry.m, entry.n])
+    return Problem(
+        name=entry.name,
+        summary=entry.summary,
+        source=entry.source,
+        function=_function,
+        x=rng.standard_normal(entry.n),
+        constants=(
+            _layer(rng, entry.n, _WIDTH),
+            _layer(rng, _WIDTH, entry.m),
+        ),
+        jacobian=_jacobian,
+    )
+
+
+def _function(xp: Namespace, x: Any, first: Any, second: Any) -> Any:
+    (W1, b1), (W2, b2) = first, second
+    return xp.tanh(x @ W1 + b1) @ W2 + b2
+
+
+def _jacobian(x: Array, first: Any, second: Any) -> Array:
+    (W1, b1), (W2, _) = first, second
+    slope = 1 - np.tanh(x @ W1 + b1) ** 2
+    J: Array = (W2.T * slope) @ W1.T
+    return J

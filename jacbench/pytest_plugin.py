@@ -1,0 +1,373 @@
+"""The pytest plugin: options, one test per cell and visit, figures in pytest-benchmark's files.
+
+Importing it imports neither NumPy nor an autodiff library: the variables that pin their threads
+are set when the first cell is collected.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import statistics
+import tempfile
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.errors import JacbenchError
+
+if TYPE_CHECKING:
+    from jacbench.harness import Harness
+    from jacbench.problem import Problem
+
+PARAMETERS = ("problem", "operator", "method", "backend", "device", "dtype", "threads", "visit")
+"""Parameters of the one benchmark, all strings: ``--benchmark-group-by=param:method`` works."""
+
+FULLNAME = "jacbench/suite/test_cells.py::"
+"""The same for a checkout and for a wheel, so that their files can be compared."""
+
+
+class Given:
+    """A plugin that hands problems to the suite as objects: :func:`jacbench.run` uses it."""
+
+    name = "jacbench-given"
+
+    def __init__(self, problems: Mapping[str, Problem]) -> None:
+        self.problems = dict(problems)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that select cells, and those between a driver and its worker."""
+    group = parser.getgroup("jacbench", "jacbench: checked and timed Jacobians")
+    for name, what in (
+        ("problem", "problems, as a shell pattern ('basics/*')"),
+        ("method", "methods, as a shell pattern ('torch.*')"),
+        ("device", "devices: cpu (default), cuda, cuda:1, all"),
+        ("dtype", "dtypes: float64 (default), float32, all"),
+    ):
+        group.addoption(
+            f"--jacbench-{name}",
+            action="append",
+            default=[],
+            metavar=name.upper(),
+            help=f"select {what}; may be repeated",
+        )
+    group.addoption(
+        "--jacbench-threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="threads that every library may use (default: 1)",
+    )
+    group.addoption(
+        "--jacbench-chunk-size",
+        type=int,
+        default=None,
+        metavar="N",
+        help="rows or columns at a time, for methods that take it",
+    )
+    group.addoption(
+        "--jacbench-memory",
+        default=None,
+        metavar="SIZE",
+        help="what checking one Jacobian may need, e.g. 2GiB (default: 80%% of what is free)",
+    )
+    group.addoption(
+        "--jacbench-visits",
+        type=int,
+        default=1,
+        metavar="N",
+        help="measure each cell in N separate stretches, in random order (default: 1)",
+    )
+    for name, what in (
+        ("cells", "cells and visits to measure, as JSON (between driver and worker)"),
+        ("events", "file for events (between driver and worker)"),
+        ("seed", "seed of the random order of visits"),
+    ):
+        group.addoption(f"--jacbench-{name}", default=None, metavar=name.upper(), help=what)
+    group.addoption(
+        "--jacbench-check", action="store_true", help="check agreement, and time nothing"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register this session's part, which waits until a cell is collected."""
+    config.pluginmanager.register(Session(config), "jacbench-session")
+
+
+def _given(config: pytest.Config) -> dict[str, Problem]:
+    plugin = config.pluginmanager.get_plugin(Given.name)
+    return plugin.problems if isinstance(plugin, Given) else {}
+
+
+def session_of(config: pytest.Config) -> Session:
+    """Return the part of this plugin that belongs to one pytest session."""
+    session = config.pluginmanager.get_plugin("jacbench-session")
+    assert isinstance(session, Session)  # noqa: S101 - registered in pytest_configure
+    return session
+
+
+class Session:
+    """Cells, harness and results of one pytest session."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.cells: dict[str, Cell] = {}
+        self.results: dict[Cell, CellResult] = {}
+        self.samples: dict[Cell, list[float]] = {}
+        self.extra: dict[Cell, list[dict[str, Any]]] = {}
+        self.too_early: list[str] = []
+        self._harness: Harness | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        from jacbench.events import EventWriter  # noqa: PLC0415 - light start for other suites
+
+        path = config.getoption("jacbench_events")
+        self.events = EventWriter(Path(path) if path else None)
+
+    # Collection
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Give the one benchmark its cells."""
+        if metafunc.function.__name__ != "test_cell" or "visit" not in metafunc.fixturenames:
+            return
+        self._pin()
+        try:
+            asked = self._asked()
+        except JacbenchError as exc:
+            raise pytest.UsageError(str(exc)) from None
+        self.cells = {cell.key: cell for cell, _ in asked}
+        many = max((visit for _, visit in asked), default=0) > 0
+        metafunc.parametrize(
+            PARAMETERS,
+            [
+                (
+                    cell.problem,
+                    cell.operator,
+                    cell.method,
+                    cell.backend,
+                    cell.device,
+                    cell.dtype,
+                    str(cell.threads),
+                    str(visit),
+                )
+                for cell, visit in asked
+            ],
+            ids=[f"{cell.key}-visit{visit}" if many else cell.key for cell, visit in asked],
+        )
+
+    def _pin(self) -> None:
+        from jacbench import environment  # noqa: PLC0415
+
+        self.too_early = environment.pin(max(1, self.config.getoption("jacbench_threads")))
+        if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+            # A warm cache on disk would falsify the preparation time.
+            self._scratch = tempfile.TemporaryDirectory(
+                prefix="jacbench-", ignore_cleanup_errors=True
+            )
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = self._scratch.name
+
+    def _asked(self) -> list[tuple[Cell, int]]:
+        from jacbench.selection import Selection, cells  # noqa: PLC0415
+
+        option = self.config.getoption
+        if option("jacbench_cells"):
+            rows = json.loads(Path(option("jacbench_cells")).read_text(encoding="utf-8"))
+            return [(Cell(**row["cell"]), visit) for row in rows for visit in row["visits"]]
+        if option("jacbench_visits") < 1:
+            raise JacbenchError("--jacbench-visits: give a whole number of at least 1")
+        selection = Selection(
+            problems=option("jacbench_problem"),
+            methods=option("jacbench_method"),
+            devices=option("jacbench_device"),
+            dtypes=option("jacbench_dtype"),
+            threads=option("jacbench_threads"),
+        )
+        chosen = cells(selection, given=_given(self.config))
+        return [(cell, visit) for visit in range(option("jacbench_visits")) for cell in chosen]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Sort several visits by visit, and at random within each: noise is shared by all."""
+        ours = [item for item in items if _visit_of(item) is not None]
+        if all(_visit_of(item) == 0 for item in ours):
+            return
+        # An order of measurement, not a secret.
+        order = random.Random(self.config.getoption("jacbench_seed"))  # noqa: S311
+        keyed = sorted(((_visit_of(item) or 0, order.random(), item) for item in ours), key=_order)
+        places = [index for index, item in enumerate(items) if _visit_of(item) is not None]
+        for place, (_, _, item) in zip(places, keyed, strict=True):
+            items[place] = item
+
+    def pytest_report_header(self) -> list[str]:
+        """Say which backends are absent, and how to get them."""
+        if not self.cells:
+            return []
+        from jacbench.selection import absent  # noqa: PLC0415
+
+        return [f"jacbench: {why}" for why in absent().values()]
+
+    # Running
+
+    @property
+    def harness(self) -> Harness:
+        """The harness, made when the first cell runs."""
+        if self._harness is None:
+            from jacbench.harness import Harness, Limits  # noqa: PLC0415
+            from jacbench.memory import parse_size  # noqa: PLC0415
+
+            option = self.config.getoption
+            chunk_size, size = option("jacbench_chunk_size"), option("jacbench_memory")
+            if chunk_size is not None and chunk_size < 1:
+                raise pytest.UsageError("--jacbench-chunk-size: give a whole number of at least 1")
+            try:
+                limits = Limits(chunk_size, None if size is None else parse_size(size))
+            except JacbenchError as exc:
+                raise pytest.UsageError(str(exc)) from None
+            self._harness = Harness(
+                option("jacbench_threads"),
+                limits,
+                _given(self.config),
+                verify_pins=not option("jacbench_check"),
+            )
+        return self._harness
+
+    def run(self, cell: Cell, visit: int, benchmark: Any) -> None:
+        """Settle ``cell``; time it if it agrees."""
+        where = {"cell": cell.key, "visit": visit}
+        self.events("start", **where)
+        result = self.harness.settle(cell).result
+        if cell not in self.results:
+            self.results[cell] = result
+            self.events("settled", result=result.to_json(), **where)
+        if result.verdict is Verdict.AGREES and not self.config.getoption("jacbench_check"):
+            self._time(cell, visit, benchmark)
+        self.events("done", settings=self.harness.settings, **where)
+        if result.verdict in (Verdict.UNSUPPORTED, Verdict.TOO_LARGE):
+            pytest.skip(f"{result.verdict}: {result.reason}")
+        if result.verdict is not Verdict.AGREES:
+            pytest.fail(f"{result.verdict}: {result.reason}", pytrace=False)
+
+    def _time(self, cell: Cell, visit: int, benchmark: Any) -> None:
+        from jacbench import settle, timing  # noqa: PLC0415
+
+        settled = self.harness.settle(cell)
+        prepared, x, result = settled.prepared, settled.x, self.results[cell]
+        if prepared is None:
+            return
+        benchmark.group = cell.problem
+        benchmark.fullname = FULLNAME + benchmark.name
+        benchmark.extra_info.update(extra_info(result))
+        self.extra.setdefault(cell, []).append(benchmark.extra_info)
+        visits = max(1, self.config.getoption("jacbench_visits"))
+        budget_s = float(benchmark._max_time) / visits
+        try:
+            if benchmark.disabled:
+                benchmark.pedantic(prepared.call, args=(x,))
+                return
+            call_s = timing.warm_up(prepared.call, x, budget_s)
+            plan = timing.plan(call_s, budget_s, -(-benchmark._min_rounds // visits))
+            benchmark.pedantic(
+                prepared.call, args=(x,), rounds=plan.rounds, iterations=plan.iterations
+            )
+        except Exception as exc:  # noqa: BLE001 - a fault that shows only after many calls
+            failed = settle.failed(result, exc)
+            reason = f"in a timed call: {failed.reason}"
+            self._fail(cell, visit, replace(failed, reason=reason))
+            return
+        samples = list(benchmark.stats.stats.data)
+        self.events(
+            "timed", cell=cell.key, visit=visit, samples=samples, iterations=plan.iterations
+        )
+        self._record(cell, samples, plan.iterations)
+
+    def _fail(self, cell: Cell, visit: int, result: CellResult) -> None:
+        self.results[cell] = result
+        self.harness.settled[cell] = type(self.harness.settled[cell])(result)
+        self.events("settled", cell=cell.key, visit=visit, result=result.to_json())
+        pytest.fail(f"{result.verdict}: {result.reason}", pytrace=False)
+
+    def _record(self, cell: Cell, samples: list[float], iterations: int) -> None:
+        pooled = self.samples.setdefault(cell, [])
+        pooled.extend(samples)
+        self.results[cell] = replace(
+            self.results[cell],
+            median_s=statistics.median(pooled),
+            rounds=len(pooled),
+            iterations=iterations,
+        )
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """After the last cell is timed, measure peak memory."""
+        if self.cells:
+            self.events("ready", too_early=self.too_early)
+        outcome = yield
+        option = self.config.getoption
+        timed = self._harness is not None and not option("jacbench_check")
+        if timed and not option("benchmark_disable") and not option("collectonly"):
+            self._measure_memory()
+        self.events("end")
+        return outcome
+
+    def _measure_memory(self) -> None:
+        agreed = [cell for cell, s in self.harness.settled.items() if s.prepared is not None]
+        for cell in agreed:
+            self.events("memory-start", cell=cell.key)
+            peak = self.harness.measure_memory(cell)
+            self.results[cell] = replace(self.results[cell], peak_bytes=peak)
+            for extra in self.extra.get(cell, []):
+                extra["peak_bytes"] = peak
+            self.events("memory", cell=cell.key, peak_bytes=peak)
+
+    # Saving
+
+    def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
+        """Take the host's name out: people share these files."""
+        if self.cells:
+            machine_info.pop("node", None)
+
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        """Add every cell with its verdict, and the fingerprint; may be called twice."""
+        if self.cells:
+            from jacbench import results  # noqa: PLC0415
+
+            settings = self._harness.settings if self._harness else {}
+            output_json["jacbench"] = results.block(list(self.results.values()), settings)
+
+    def pytest_unconfigure(self) -> None:
+        """Close the events; remove the compiler's cache."""
+        self.events.close()
+        if self._scratch is not None:
+            os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)
+            self._scratch.cleanup()
+
+
+def _visit_of(item: pytest.Item) -> int | None:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return int(params["visit"]) if set(PARAMETERS) <= set(params) else None
+
+
+def _order(keyed: tuple[int, float, pytest.Item]) -> tuple[int, float]:
+    return keyed[:2]
+
+
+def extra_info(result: CellResult) -> dict[str, Any]:
+    """Return what each row of a pytest-benchmark file says of its cell."""
+    row = result.to_json()
+    kept = (
+        "problem operator method backend device dtype threads m n verdict error tolerance "
+        "prepare_s first_call_s peak_bytes chunk_size"
+    )
+    return {key: row[key] for key in kept.split()}
+
+
+@pytest.fixture
+def jacbench_session(pytestconfig: pytest.Config) -> Any:
+    """Return the session's part of this plugin."""
+    return session_of(pytestconfig)

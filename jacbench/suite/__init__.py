@@ -1,0 +1,1 @@
+"""The one benchmark: ``pytest --pyargs jacbench.suite``."""

@@ -1,0 +1,198 @@
+"""Tables for a terminal and for a page: per problem, methods by median time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from jacbench import registry
+from jacbench.cell import CellResult, Verdict
+from jacbench.memory import format_size
+from jacbench.results import Run
+
+FLOOR = "numpy.analytic"
+"""The hand-written Jacobian: shown as the floor, not ranked."""
+
+COLUMNS = ("method", "median", "x fastest", "x floor", "prepare", "first call", "peak", "error")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell as text; ``ranked`` is False for references and oracles."""
+
+    cells: tuple[str, ...]
+    verdict: Verdict
+    reason: str
+    ranked: bool
+
+
+def rows(results: Sequence[CellResult]) -> list[Row]:
+    """Return the rows of one problem, device and dtype: ranked, then oracles, then the rest."""
+    oracles = {
+        info.name
+        for descriptor in registry.descriptors().values()
+        if descriptor.oracle
+        for info in descriptor.methods
+    }
+    timed = [r for r in results if r.median_s is not None]
+    contestants = [r for r in timed if r.cell.method not in oracles]
+    fastest = min((r.median_s for r in contestants if r.median_s), default=None)
+    floor = next((r.median_s for r in timed if r.cell.method == FLOOR), None)
+
+    def rank(result: CellResult) -> tuple[bool, bool, float]:
+        return (
+            result.median_s is None and result.verdict is not Verdict.AGREES,
+            result.cell.method in oracles,
+            result.median_s or 0.0,
+        )
+
+    return [
+        _row(r, fastest, floor, r.cell.method not in oracles) for r in sorted(results, key=rank)
+    ]
+
+
+def _row(result: CellResult, fastest: float | None, floor: float | None, ranked: bool) -> Row:
+    median = result.median_s
+    return Row(
+        cells=(
+            result.cell.method + (" (floor)" if result.cell.method == FLOOR else ""),
+            format_seconds(median),
+            _ratio(median, fastest) if ranked else "",
+            _ratio(median, floor),
+            format_seconds(result.prepare_s),
+            format_seconds(result.first_call_s),
+            "" if result.peak_bytes is None else format_size(result.peak_bytes),
+            "" if result.error is None else f"{result.error:.1e}",
+        ),
+        verdict=result.verdict,
+        reason=_reason(result),
+        ranked=ranked,
+    )
+
+
+def _reason(result: CellResult) -> str:
+    if result.verdict is Verdict.AGREES:
+        return str(result.notes.get("fell_back", ""))
+    return result.reason or ""
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Return ``seconds`` with three digits in the unit that fits; '' for None."""
+    if seconds is None:
+        return ""
+    for unit, scale in (("ns", 1e9), ("µs", 1e6), ("ms", 1e3)):
+        if seconds * scale < 999.5:
+            return f"{_digits(seconds * scale)} {unit}"
+    return f"{_digits(seconds)} s"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def _ratio(median: float | None, base: float | None) -> str:
+    if not median or not base:
+        return ""
+    return f"{_digits(median / base)}"
+
+
+def groups(run: Run) -> list[tuple[str, list[CellResult]]]:
+    """Return titled groups: one for each problem, device, dtype and number of threads."""
+
+    def place(result: CellResult) -> tuple[str, str, str, int]:
+        cell = result.cell
+        return cell.problem, cell.device, cell.dtype, cell.threads
+
+    order = {key: i for i, key in enumerate(dict.fromkeys(map(place, run.cells)))}
+    ordered = sorted(run.cells, key=lambda result: order[place(result)])
+    return [
+        (_title(list(members)), members)
+        for members in (list(g) for _, g in itertools.groupby(ordered, key=place))
+    ]
+
+
+def _title(results: Sequence[CellResult]) -> str:
+    cell = results[0].cell
+    shape = next((f"{r.m} x {r.n}" for r in results if r.m is not None), "")
+    threads = f"{cell.threads} thread{'s' * (cell.threads > 1)}"
+    return ", ".join(filter(None, (cell.problem, shape, cell.device, cell.dtype, threads)))
+
+
+_STYLES = {
+    Verdict.AGREES: "green",
+    Verdict.UNSUPPORTED: "dim",
+    Verdict.NOT_RUN: "dim",
+    Verdict.TOO_LARGE: "yellow",
+}
+
+
+def terminal(run: Run, *, timed: bool) -> RenderableType:
+    """Return the tables of ``run``; without times where nothing was timed."""
+    return Group(*(_table(title, rows(results), timed) for title, results in groups(run)))
+
+
+def _table(title: str, body: Iterable[Row], timed: bool) -> Table:
+    table = Table(title=Text(title), title_justify="left", title_style="bold", pad_edge=False)
+    kept = [i for i, name in enumerate(COLUMNS) if timed or name in ("method", "error")]
+    for i in kept:
+        table.add_column(
+            COLUMNS[i],
+            justify="left" if i == 0 else "right",
+            no_wrap=True,
+        )
+    table.add_column("verdict", no_wrap=True)
+    body = list(body)
+    with_reasons = any(row.reason for row in body)
+    if with_reasons:
+        table.add_column("", overflow="fold", ratio=1)
+    for row in body:
+        # Text, not markup: a name or a reason is shown as it is.
+        cells: list[Text] = [Text(_printable(row.cells[i])) for i in kept]
+        cells.append(Text(row.verdict, style=_STYLES.get(row.verdict, "bold red")))
+        if with_reasons:
+            cells.append(Text(_printable(row.reason)))
+        table.add_row(*cells, style=None if row.ranked else "italic")
+    return table
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` without control characters: a file's names must not drive a terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def markdown(run: Run) -> str:
+    """Return the tables of ``run`` as Markdown."""
+    parts = []
+    for title, results in groups(run):
+        body = rows(results)
+        head = (*COLUMNS, "verdict")
+        lines = [
+            f"### {_escaped(title)}",
+            "",
+            "| " + " | ".join(head) + " |",
+            "| --- |" + " ---: |" * (len(head) - 2) + " --- |",
+        ]
+        for row in body:
+            told = f"{row.verdict}: {row.reason}" if row.reason else str(row.verdict)
+            lines.append("| " + " | ".join(_escaped(text) for text in (*row.cells, told)) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _escaped(text: str) -> str:
+    safe = _printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return safe.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("`", "\\`")
+
+
+def summary(run: Run) -> str:
+    """Return one line: how many cells have which verdict."""
+    counts = dict.fromkeys(Verdict, 0)
+    for result in run.cells:
+        counts[result.verdict] += 1
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return f"{len(run.cells)} cells: {told or 'none'}"
