@@ -147,8 +147,8 @@ def _go(
     cells: builtins.list[Cell] = []
     if patterns or not given:
         cells += selection.cells(chosen.over(patterns))
-    save = _saver(folder, settings)
     own = selection.cells(chosen, given=given) if given else []
+    save = _saver(folder, settings)
     if not own:
         return driver.drive(cells, settings, progress or Quiet(), save)
     here = in_process.measure(own, given, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -173,7 +174,8 @@ def show(
     if markdown:
         from jacbench import table  # noqa: PLC0415
 
-        sys.stdout.write(table.markdown(done))
+        if not _printed_as_json(done.to_json(), json_file):
+            sys.stdout.write(table.markdown(done))
         return
     _report(done, json_file, timed=any(cell.median_s for cell in done.cells), judge=False)
 
@@ -186,7 +188,8 @@ def _report(run: Run, json_file: str | None, *, timed: bool, judge: bool = True)
         console.print(table.terminal(run, timed=timed))
         console.print(table.summary(run), highlight=False, markup=False)
         for why in run.absent.values():
-            console.print(f"left out: {why}", highlight=False, markup=False, soft_wrap=True)
+            left_out = f"left out: {table.printable(why)}"
+            console.print(left_out, highlight=False, markup=False, soft_wrap=True)
         if run.path is not None:
             console.print(f"results: {run.path}", highlight=False, markup=False, soft_wrap=True)
     if run.interrupted:
@@ -230,6 +233,10 @@ def _printed_as_json(content: dict[str, Any], json_file: str | None) -> bool:
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that has no µ gets a ?, not a traceback.
+            stream.reconfigure(errors="replace")
     try:
         status = app(standalone_mode=False)
     except JacbenchError as exc:
@@ -250,5 +257,8 @@ def main() -> None:
 
 
 def _complain(line: str) -> int:
-    sys.stderr.write(f"jacbench: {' '.join(line.split())}\n")
+    # Without control characters: the line may quote a file's content. Help is told already.
+    told = "".join(c if c.isprintable() else "�" for c in " ".join(line.split()))
+    if told:
+        sys.stderr.write(f"jacbench: {told}\n")
     return 2

@@ -202,6 +202,8 @@ class _Backend:
 
     def _done(self, cell: Cell, event: dict[str, Any]) -> None:
         self.tally.settings.update(event["settings"])
+        if cell not in self.tally.results:
+            return  # the session itself failed on it: it has its turn again, alone if need be
         self.current = None
         left = [visit for visit in self.pending.get(cell, []) if visit != event["visit"]]
         if self.tally.results[cell].verdict is not Verdict.AGREES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,17 +139,19 @@ class Harness:
             return
         self._warm.add(method.info.name)
         x = backend.put(np.array([1.0, 2.0]), cell.device, cell.dtype)
-        method.warm_up(
-            Target(
-                function=lambda x: x * x,
-                x=x,
-                constants=(),
-                y_shape=(2,),
-                device=cell.device,
-                dtype=cell.dtype,
-                analytic=lambda x: np.diag(2 * x),
-            )
+        target = Target(
+            function=lambda x: x * x,
+            x=x,
+            constants=(),
+            y_shape=(2,),
+            device=cell.device,
+            dtype=cell.dtype,
+            analytic=lambda x: np.diag(2 * x),
         )
+        with warnings.catch_warnings():
+            # What a library says when it is first used is said of no cell.
+            warnings.simplefilter("ignore")
+            method.warm_up(target)
 
     def measure_memory(self, cell: Cell) -> int | None:
         """Return the peak memory of one call of a cell that agrees, in bytes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -30,7 +31,7 @@ def parse_size(text: str) -> int:
         size = float(match[1]) * units[match[2] or ""] if match else 0.0
     except ValueError:
         size = 0.0
-    if size < 1:
+    if not 1 <= size < math.inf:
         raise JacbenchError(f"--memory {text!r}: give a size such as 2GiB or 500MB")
     return int(size)
 

@@ -9,7 +9,9 @@ comparisons, ``& | ~``, indexing with integers, slices, integer and boolean arra
 
 What a backend offers, it offers with a derivative: reverse and forward. An operation that one of
 the libraries has without a derivative is expressed in that library by others that have one; it is
-left out where that cannot be done. Arrays are never written to in place.
+left out where that cannot be done. Arrays are never written to in place. Arrays that a function
+needs are constants of its problem and not closed over: a NumPy array in a closure is on no device,
+and stops ``torch.compile``.
 
 Narrower than in the standard, because one of the libraries is:
 

@@ -22,7 +22,7 @@ from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.errors import JacbenchError
 
 if TYPE_CHECKING:
-    from jacbench.harness import Harness
+    from jacbench.harness import Harness, Limits
     from jacbench.problem import Problem
 
 PARAMETERS = ("problem", "operator", "method", "backend", "device", "dtype", "threads", "visit")
@@ -122,6 +122,8 @@ class Session:
         self.samples: dict[Cell, list[float]] = {}
         self.extra: dict[Cell, list[dict[str, Any]]] = {}
         self.too_early: list[str] = []
+        self.mistake: str | None = None
+        self._block: dict[str, Any] | None = None
         self._harness: Harness | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         from jacbench.events import EventWriter  # noqa: PLC0415 - light start for other suites
@@ -140,7 +142,9 @@ class Session:
         try:
             asked = self._asked()
         except JacbenchError as exc:
-            raise pytest.UsageError(str(exc)) from None
+            # Raised here, it would be shown as an error of the suite's, with a traceback.
+            self.mistake = str(exc)
+            return
         self.cells = {cell.key: cell for cell, _ in asked}
         many = max((visit for _, visit in asked), default=0) > 0
         metafunc.parametrize(
@@ -179,8 +183,11 @@ class Session:
         if option("jacbench_cells"):
             rows = json.loads(Path(option("jacbench_cells")).read_text(encoding="utf-8"))
             return [(Cell(**row["cell"]), visit) for row in rows for visit in row["visits"]]
-        if option("jacbench_visits") < 1:
-            raise JacbenchError("--jacbench-visits: give a whole number of at least 1")
+        for name in ("visits", "threads", "chunk-size"):
+            value = option(f"jacbench_{name.replace('-', '_')}")
+            if value is not None and value < 1:
+                raise JacbenchError(f"--jacbench-{name} {value}: give a whole number of at least 1")
+        self._limits()
         selection = Selection(
             problems=option("jacbench_problem"),
             methods=option("jacbench_method"),
@@ -194,6 +201,8 @@ class Session:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Sort several visits by visit, and at random within each: noise is shared by all."""
+        if self.mistake is not None:
+            raise pytest.UsageError(self.mistake)
         ours = [item for item in items if _visit_of(item) is not None]
         if all(_visit_of(item) == 0 for item in ours):
             return
@@ -218,24 +227,25 @@ class Session:
     def harness(self) -> Harness:
         """The harness, made when the first cell runs."""
         if self._harness is None:
-            from jacbench.harness import Harness, Limits  # noqa: PLC0415
-            from jacbench.memory import parse_size  # noqa: PLC0415
+            from jacbench.harness import Harness  # noqa: PLC0415
 
             option = self.config.getoption
-            chunk_size, size = option("jacbench_chunk_size"), option("jacbench_memory")
-            if chunk_size is not None and chunk_size < 1:
-                raise pytest.UsageError("--jacbench-chunk-size: give a whole number of at least 1")
-            try:
-                limits = Limits(chunk_size, None if size is None else parse_size(size))
-            except JacbenchError as exc:
-                raise pytest.UsageError(str(exc)) from None
             self._harness = Harness(
                 option("jacbench_threads"),
-                limits,
+                self._limits(),
                 _given(self.config),
                 verify_pins=not option("jacbench_check"),
             )
         return self._harness
+
+    def _limits(self) -> Limits:
+        from jacbench.harness import Limits  # noqa: PLC0415
+        from jacbench.memory import parse_size  # noqa: PLC0415
+
+        size = self.config.getoption("jacbench_memory")
+        return Limits(
+            self.config.getoption("jacbench_chunk_size"), None if size is None else parse_size(size)
+        )
 
     def run(self, cell: Cell, visit: int, benchmark: Any) -> None:
         """Settle ``cell``; time it if it agrees."""
@@ -278,7 +288,8 @@ class Session:
         except Exception as exc:  # noqa: BLE001 - a fault that shows only after many calls
             failed = settle.failed(result, exc)
             reason = f"in a timed call: {failed.reason}"
-            self._fail(cell, visit, replace(failed, reason=reason))
+            untimed = replace(failed, reason=reason, median_s=None, rounds=None, iterations=None)
+            self._fail(cell, visit, untimed)
             return
         samples = list(benchmark.stats.stats.data)
         self.events(
@@ -288,8 +299,13 @@ class Session:
 
     def _fail(self, cell: Cell, visit: int, result: CellResult) -> None:
         self.results[cell] = result
+        self.samples.pop(cell, None)
+        for extra in self.extra.get(cell, []):
+            extra["verdict"] = str(result.verdict)
         self.harness.settled[cell] = type(self.harness.settled[cell])(result)
-        self.events("settled", cell=cell.key, visit=visit, result=result.to_json())
+        where = {"cell": cell.key, "visit": visit}
+        self.events("settled", result=result.to_json(), **where)
+        self.events("done", settings=self.harness.settings, **where)
         pytest.fail(f"{result.verdict}: {result.reason}", pytrace=False)
 
     def _record(self, cell: Cell, samples: list[float], iterations: int) -> None:
@@ -334,11 +350,20 @@ class Session:
 
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Add every cell with its verdict, and the fingerprint; may be called twice."""
-        if self.cells:
+        if not self.cells:
+            return
+        if self._block is None:
             from jacbench import results  # noqa: PLC0415
 
             settings = self._harness.settings if self._harness else {}
-            output_json["jacbench"] = results.block(list(self.results.values()), settings)
+            self._block = results.block(list(self.results.values()), settings)
+        output_json["jacbench"] = self._block
+        # A cell that failed after an earlier visit was timed has no time.
+        output_json["benchmarks"][:] = [
+            row
+            for row in output_json["benchmarks"]
+            if row["extra_info"].get("verdict", "agrees") == "agrees"
+        ]
 
     def pytest_unconfigure(self) -> None:
         """Close the events; remove the compiler's cache."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from importlib import metadata
 
+from jacbench import scrub
 from jacbench.backend import Backend, Descriptor, Method
 from jacbench.errors import JacbenchError, unknown
 
@@ -19,7 +20,8 @@ def _entries() -> tuple[dict[str, Descriptor], dict[str, str]]:
         try:
             descriptor = entry.load()
         except Exception as exc:  # noqa: BLE001 - a broken third party must not take the rest down
-            broken[entry.name] = f"backend {entry.name!r} is broken: {type(exc).__name__}: {exc}"
+            told = scrub.text(" ".join(str(exc).split()))
+            broken[entry.name] = f"backend {entry.name!r} is broken: {type(exc).__name__}: {told}"
             continue
         if not isinstance(descriptor, Descriptor):
             broken[entry.name] = (

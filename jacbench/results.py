@@ -16,17 +16,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from jacbench import fingerprint, selection
 from jacbench.cell import Cell, CellResult
 from jacbench.errors import JacbenchError
 
-NUMBERS = (
+_WORDS = ("problem", "operator", "method", "backend", "device", "dtype")
+_NUMBERS = (
     *("m", "n", "error", "tolerance", "prepare_s", "first_call_s", "median_s"),
-    *("rounds", "iterations", "peak_bytes"),
+    *("rounds", "iterations", "peak_bytes", "chunk_size"),
 )
-"""Fields of a cell that are numbers or null."""
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(_WORDS, (str,)),
+    "threads": (int,),
+    **dict.fromkeys(_NUMBERS, (int, float, NoneType)),
+    **dict.fromkeys(("reason", "reference", "traceback"), (str, NoneType)),
+    "worst": (dict, NoneType),
+    "notes": (dict,),
+}
+"""What each field of a cell may be; a reader refuses anything else."""
 
 SCHEMA = 1
 """Version of the ``jacbench`` object; a reader refuses what is newer."""
@@ -68,7 +78,7 @@ class Run:
         """Return the ``jacbench`` object, what ``--json`` prints."""
         return {
             "schema": SCHEMA,
-            "fingerprint": self.fingerprint,
+            "fingerprint": json_safe(self.fingerprint),
             "absent": self.absent,
             "interrupted": self.interrupted,
             "cells": [json_safe(result.to_json()) for result in self.cells],
@@ -252,8 +262,8 @@ def write(path: Path, content: Mapping[str, Any]) -> Path:
     try:
         _replace(path, text)
     except OSError as exc:
-        elsewhere = Path(tempfile.mkdtemp(prefix="jacbench-results-")) / path.name
         try:
+            elsewhere = Path(tempfile.mkdtemp(prefix="jacbench-results-")) / path.name
             _replace(elsewhere, text)
         except OSError:
             raise JacbenchError(
@@ -281,7 +291,7 @@ def _replace(path: Path, text: str) -> None:
 # Reading
 
 
-def read(path: Path) -> Run:
+def read(path: str | os.PathLike[str]) -> Run:
     """Read a results file, as untrusted data: nothing in it is executed.
 
     Raises
@@ -292,14 +302,14 @@ def read(path: Path) -> Run:
     """
     who = f"results file {str(path)!r}"
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as exc:
         raise JacbenchError(
             f"{who} cannot be read: {getattr(exc, 'strerror', None) or exc}"
         ) from None
     try:
-        content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as exc:
+        content = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
         cut = not text.strip() or getattr(exc, "pos", 0) >= len(text.rstrip()) - 1
         state = "is cut short" if cut else f"is not JSON ({exc})"
         raise JacbenchError(f"{who} {state}: make it again with jacbench run") from None
@@ -310,17 +320,22 @@ def read(path: Path) -> Run:
         )
         raise JacbenchError(f"{who} is another kind of {kind}: give one that jacbench run wrote")
     schema = inner.get("schema")
-    if not isinstance(schema, int) or schema > SCHEMA:
+    if type(schema) is not int or not 1 <= schema <= SCHEMA:
         raise JacbenchError(
             f"{who} has schema {schema!r} and this jacbench reads up to {SCHEMA}: "
             "pip install --upgrade jacbench"
         )
     try:
         return _parse(inner, content.get("benchmarks", []))
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
         raise JacbenchError(
-            f"{who} is damaged ({type(exc).__name__}: {exc}): make it again with jacbench run"
+            f"{who} is damaged ({type(exc).__name__}: {str(exc)[:200]}): make it again with "
+            "jacbench run"
         ) from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _is_benchmark(content: Any) -> bool:
@@ -328,12 +343,12 @@ def _is_benchmark(content: Any) -> bool:
 
 
 def _parse(inner: Mapping[str, Any], benchmarks: Sequence[Any]) -> Run:
+    for row in inner["cells"]:
+        _check_kinds(row)
     cells = [CellResult.from_json(row) for row in inner["cells"]]
-    for result in cells:
-        _check_numbers(result)
     by_key = {result.cell.key: result.cell for result in cells}
     samples = {
-        by_key[row["param"]]: [float(value) for value in row["stats"].get("data", [])]
+        by_key[row["param"]]: [_finite(value) for value in row["stats"].get("data", [])]
         for row in benchmarks
         if row.get("param") in by_key
     }
@@ -346,8 +361,20 @@ def _parse(inner: Mapping[str, Any], benchmarks: Sequence[Any]) -> Run:
     )
 
 
-def _check_numbers(result: CellResult) -> None:
-    for name in NUMBERS:
-        value = getattr(result, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise ValueError(f"{name} of {result.cell.key} is {value!r}, not a number")
+def _check_kinds(row: Mapping[str, Any]) -> None:
+    for name, kinds in KINDS.items():
+        if name not in row:
+            continue
+        value = row[name]
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise TypeError(f"{name} is {str(value)[:80]!r}")
+        if isinstance(value, (int, float)):
+            _finite(value)
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{str(value)[:80]!r} is not a number")
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is not finite")
+    return float(value)

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 _FRAME = re.compile(r'File "([^"]+)"')
-_ABSOLUTE = re.compile(r"(?<![\w:./-])(?:/[\w.+@-]+){2,}/?|\b[A-Za-z]:\\[^\s\"']+")
+_ABSOLUTE = re.compile(r"(?:\bfile://|(?<![\w./-]))(?:/[\w.+@-]+){2,}/?|\b[A-Za-z]:\\[^\s\"']+")
 
 
 def traceback_text(exc: BaseException) -> str:
@@ -22,7 +22,7 @@ def traceback_text(exc: BaseException) -> str:
 def text(raw: str) -> str:
     """Return ``raw`` with absolute paths made relative and personal names taken out."""
     shortened = _FRAME.sub(lambda match: f'File "{_relative(match[1])}"', raw)
-    shortened = _ABSOLUTE.sub(lambda match: _relative(match[0]), shortened)
+    shortened = _ABSOLUTE.sub(lambda match: _relative(match[0].removeprefix("file://")), shortened)
     for personal in _personal():
         shortened = re.sub(rf"\b{re.escape(personal)}\b", "…", shortened)
     return shortened

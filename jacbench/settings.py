@@ -93,7 +93,7 @@ class Settings:
         """
         words = [
             *("-c", os.devnull, "--rootdir", str(scratch), "-q", "--tb=no"),
-            *("--import-mode=importlib", "-p", "no:cacheprovider"),
+            *("--import-mode=importlib", "--noconftest", "-p", "no:cacheprovider"),
             *("-p", "pytest_benchmark.plugin", "-p", "jacbench.pytest_plugin"),
             *("--benchmark-quiet", "--benchmark-storage", scratch.as_uri()),
             *("--benchmark-max-time", repr(self.budget_s)),

@@ -156,7 +156,7 @@ class _Trial:
             error=self.error,
             prepare_s=prepare_s,
             first_call_s=first_call_s,
-            notes=dict(prepared.notes),
+            notes={name: _plain(value) for name, value in prepared.notes.items()},
         )
         return Settled(result, prepared, x)
 
@@ -302,6 +302,13 @@ def guarded(result: CellResult, problem: Problem, m: int, limit: int | None) -> 
 
 def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
     return ", ".join(map(str, shapes))
+
+
+def _plain(value: Any) -> str | int | float:
+    """Return a note as JSON can hold it, whatever a method put there."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, (str, int, float)) else str(value)
 
 
 def _finite(error: float) -> float | None:

@@ -137,7 +137,9 @@ def terminal(run: Run, *, timed: bool) -> RenderableType:
 
 
 def _table(title: str, body: Iterable[Row], timed: bool) -> Table:
-    table = Table(title=Text(title), title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(
+        title=Text(printable(title)), title_justify="left", title_style="bold", pad_edge=False
+    )
     kept = [i for i, name in enumerate(COLUMNS) if timed or name in ("method", "error")]
     for i in kept:
         table.add_column(
@@ -152,15 +154,15 @@ def _table(title: str, body: Iterable[Row], timed: bool) -> Table:
         table.add_column("", overflow="fold", ratio=1)
     for row in body:
         # Text, not markup: a name or a reason is shown as it is.
-        cells: list[Text] = [Text(_printable(row.cells[i])) for i in kept]
+        cells: list[Text] = [Text(printable(row.cells[i])) for i in kept]
         cells.append(Text(row.verdict, style=_STYLES.get(row.verdict, "bold red")))
         if with_reasons:
-            cells.append(Text(_printable(row.reason)))
+            cells.append(Text(printable(row.reason)))
         table.add_row(*cells, style=None if row.ranked else "italic")
     return table
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return ``text`` without control characters: a file's names must not drive a terminal."""
     return "".join(c if c.isprintable() else "�" for c in text)
 
@@ -185,7 +187,7 @@ def markdown(run: Run) -> str:
 
 
 def _escaped(text: str) -> str:
-    safe = _printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("`", "\\`")
 
 

@@ -3,6 +3,9 @@
 ``autograd.numpy`` wraps every function of NumPy, but differentiates only those it knows. Of the
 others the derivative is silently zero (``concat``) or an error, so what is missing is written here
 over functions that have both a vector-Jacobian and a Jacobian-vector product.
+
+The derivatives of ``maximum``, ``minimum``, ``max``, ``min``, ``where`` and ``mean`` are computed
+in float64 even of float32, since autograd's rules for them multiply by float64 arrays.
 """
 # ruff: noqa: A001 - the standard's names are some of Python's own
 

@@ -1,0 +1,36 @@
+# The two commands: `make bench` and `make test`. Both set up .venv when it is absent.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What the caller's shell has active must not leak into this environment.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTEST_ADDOPTS
+
+.PHONY: bench test lint faults overhead clean
+
+bench: $(VENV)/.installed
+	$(BIN)/jacbench run 'basics/*'
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest tests
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+faults: $(VENV)/.installed
+	$(BIN)/python tests/fault_table.py
+
+overhead: $(VENV)/.installed
+	$(BIN)/python benchmarks/overhead_xp.py
+	$(BIN)/python benchmarks/overhead_wrapper.py
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jacbench needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
