@@ -176,6 +176,16 @@ class Method(ABC):
             return f"{self.info.name} computes {self.info.operator}, not {operator}"
         return None
 
+    def declined(self, exc: Exception) -> str | None:
+        """Return why ``exc`` means that the library cannot do this, or None where it is a fault.
+
+        Libraries say so by NotImplementedError; a method whose library says it in another way
+        adds that.
+        """
+        if isinstance(exc, NotImplementedError):
+            return f"the library says: {' '.join(str(exc).split()) or 'not implemented'}"
+        return None
+
     def tolerance(self, dtype: str) -> float | None:
         """Return the method's own normwise tolerance, or None for that of its dtype and device.
 

@@ -80,6 +80,8 @@ class CellResult:
         Preparation and the first call after it, seconds.
     median_s
         Median time of one call in steady state, seconds.
+    iqr_s
+        Interquartile range of the rounds' times of one call, seconds.
     rounds, iterations
         Timed rounds over all visits, and calls per round.
     peak_bytes
@@ -104,6 +106,7 @@ class CellResult:
     prepare_s: float | None = None
     first_call_s: float | None = None
     median_s: float | None = None
+    iqr_s: float | None = None
     rounds: int | None = None
     iterations: int | None = None
     peak_bytes: int | None = None

@@ -185,7 +185,7 @@ def _report(run: Run, json_file: str | None, *, timed: bool, judge: bool = True)
 
     if not _printed_as_json(run.to_json(), json_file):
         console = _console()
-        console.print(table.terminal(run, timed=timed))
+        console.print(table.terminal(run, console, timed=timed))
         console.print(table.summary(run), highlight=False, markup=False)
         for why in run.absent.values():
             left_out = f"left out: {table.printable(why)}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import statistics
 import tempfile
 from collections.abc import Generator, Mapping
 from dataclasses import replace
@@ -309,14 +308,11 @@ class Session:
         pytest.fail(f"{result.verdict}: {result.reason}", pytrace=False)
 
     def _record(self, cell: Cell, samples: list[float], iterations: int) -> None:
+        from jacbench import results  # noqa: PLC0415
+
         pooled = self.samples.setdefault(cell, [])
         pooled.extend(samples)
-        self.results[cell] = replace(
-            self.results[cell],
-            median_s=statistics.median(pooled),
-            rounds=len(pooled),
-            iterations=iterations,
-        )
+        self.results[cell] = results.pooled(self.results[cell], pooled, iterations)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:

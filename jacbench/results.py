@@ -25,7 +25,7 @@ from jacbench.errors import JacbenchError
 
 _WORDS = ("problem", "operator", "method", "backend", "device", "dtype")
 _NUMBERS = (
-    *("m", "n", "error", "tolerance", "prepare_s", "first_call_s", "median_s"),
+    *("m", "n", "error", "tolerance", "prepare_s", "first_call_s", "median_s", "iqr_s"),
     *("rounds", "iterations", "peak_bytes", "chunk_size"),
 )
 KINDS: dict[str, tuple[type, ...]] = {
@@ -213,9 +213,11 @@ def pooled(result: CellResult, samples: Sequence[float], iterations: int | None)
     """Return ``result`` with the median over all visits."""
     if not samples:
         return result
+    quartiles = statistics.quantiles(samples, method="inclusive") if len(samples) > 1 else [0, 0, 0]
     return replace(
         result,
         median_s=statistics.median(samples),
+        iqr_s=quartiles[2] - quartiles[0],
         rounds=len(samples),
         iterations=iterations,
     )

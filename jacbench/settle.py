@@ -86,19 +86,30 @@ def settle(
                 replace(result, verdict=refusal.verdict, reason=refusal.reason, **refusal.found)
             )
         except Exception as exc:  # noqa: BLE001 - whatever a method or a user's function raises
-            settled = Settled(failed(result, exc))
+            settled = Settled(_fault(result, method, exc))
     messages = list(dict.fromkeys(" ".join(str(w.message).split()) for w in caught))
     return _with_warnings(settled, messages, backend, reference)
 
 
+def _fault(result: CellResult, method: Method, exc: Exception) -> CellResult:
+    reason = method.declined(exc)
+    whole = failed(result, exc)
+    if reason is None:
+        return whole
+    return replace(whole, verdict=Verdict.UNSUPPORTED, reason=scrub.text(_short(reason)))
+
+
+def _short(message: str, limit: int = 300) -> str:
+    line = " ".join(message.split())
+    return line if len(line) <= limit else f"{line[:limit]}…"
+
+
 def failed(result: CellResult, exc: BaseException) -> CellResult:
     """Return ``result`` as ``failed``: the exception in one line, and its whole traceback."""
-    message = " ".join(str(exc).split())
-    shown = message if len(message) <= 300 else f"{message[:300]}…"
     return replace(
         result,
         verdict=Verdict.FAILED,
-        reason=scrub.text(f"{type(exc).__name__}: {shown}"),
+        reason=scrub.text(f"{type(exc).__name__}: {_short(str(exc))}"),
         traceback=scrub.traceback_text(exc),
     )
 
@@ -226,9 +237,11 @@ class _Trial:
         self._check_matrix(answer, self.reference.elsewhere, "at another point than it prepared")
         second = prepared.call(x)
         self._check_matrix(self._matrix(second, layout), self.reference.here, "in a second call")
+        # Now, since a third call for the first point would write the same numbers again.
+        overwritten = not np.array_equal(self._matrix(first, layout), answer)
         third = self._matrix(prepared.call(other), layout)
         self._check_matrix(third, self.reference.elsewhere, "when asked again for a point")
-        if not np.array_equal(self._matrix(first, layout), answer):
+        if overwritten:
             raise _Refused(
                 Verdict.DISAGREES,
                 "a later call overwrote the result of an earlier one: each call must return an "

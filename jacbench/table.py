@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +19,20 @@ from jacbench.results import Run
 FLOOR = "numpy.analytic"
 """The hand-written Jacobian: shown as the floor, not ranked."""
 
-COLUMNS = ("method", "median", "x fastest", "x floor", "prepare", "first call", "peak", "error")
+COLUMNS = (
+    *("method", "median", "iqr", "x fastest", "x floor"),
+    *("prepare", "first call", "peak", "error"),
+)
+UNTIMED = ("method", "error")
+"""Columns of a check."""
+DISPENSABLE = ("peak", "iqr", "first call", "x floor", "prepare")
+"""Columns that a narrow terminal does without, the first of them first."""
+
+LEGEND = (
+    "median: one call in steady state; iqr: interquartile range of its rounds; x fastest: over the "
+    "fastest contestant; x floor: over numpy.analytic; prepare: trace and compile; peak: memory of "
+    "one call; error: ‖J-R‖/‖R‖. In italics: references, not ranked."
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,7 @@ def _row(result: CellResult, fastest: float | None, floor: float | None, ranked:
         cells=(
             result.cell.method + (" (floor)" if result.cell.method == FLOOR else ""),
             format_seconds(median),
+            _percent(result.iqr_s, median),
             _ratio(median, fastest) if ranked else "",
             _ratio(median, floor),
             format_seconds(result.prepare_s),
@@ -101,6 +116,10 @@ def _ratio(median: float | None, base: float | None) -> str:
     return f"{_digits(median / base)}"
 
 
+def _percent(part: float | None, whole: float | None) -> str:
+    return "" if part is None or not whole else f"{100 * part / whole:.0f} %"
+
+
 def groups(run: Run) -> list[tuple[str, list[CellResult]]]:
     """Return titled groups: one for each problem, device, dtype and number of threads."""
 
@@ -131,34 +150,51 @@ _STYLES = {
 }
 
 
-def terminal(run: Run, *, timed: bool) -> RenderableType:
-    """Return the tables of ``run``; without times where nothing was timed."""
-    return Group(*(_table(title, rows(results), timed) for title, results in groups(run)))
+def terminal(run: Run, console: Console, *, timed: bool) -> RenderableType:
+    """Return the tables of ``run`` for ``console``; without times where nothing was timed."""
+    parts: list[RenderableType] = []
+    for title, results in groups(run):
+        body = rows(results)
+        parts.append(_fitting(title, body, console, COLUMNS if timed else UNTIMED))
+        # Text, not markup: a reason is shown as it is.
+        parts += [
+            Text(printable(f"{row.cells[0]}: {row.verdict}: {row.reason}"))
+            for row in body
+            if row.reason
+        ]
+        parts.append(Text())
+    if timed:
+        parts.append(Text(LEGEND, style="dim"))
+    return Group(*parts)
 
 
-def _table(title: str, body: Iterable[Row], timed: bool) -> Table:
-    table = Table(
-        title=Text(printable(title)), title_justify="left", title_style="bold", pad_edge=False
-    )
-    kept = [i for i, name in enumerate(COLUMNS) if timed or name in ("method", "error")]
-    for i in kept:
-        table.add_column(
-            COLUMNS[i],
-            justify="left" if i == 0 else "right",
-            no_wrap=True,
-        )
+def _fitting(
+    title: str, body: Sequence[Row], console: Console, columns: Sequence[str]
+) -> RenderableType:
+    """Return the table with as many columns as the console has room for."""
+    kept = list(columns)
+    table = _table(title, body, kept)
+    unbounded = console.options.update(max_width=10_000)
+    for spare in DISPENSABLE:
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            break
+        kept = [name for name in kept if name != spare]
+        table = _table(title, body, kept)
+    return table
+
+
+def _table(title: str, body: Iterable[Row], kept: Sequence[str]) -> Table:
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for name in kept:
+        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    body = list(body)
-    with_reasons = any(row.reason for row in body)
-    if with_reasons:
-        table.add_column("", overflow="fold", ratio=1)
     for row in body:
-        # Text, not markup: a name or a reason is shown as it is.
-        cells: list[Text] = [Text(printable(row.cells[i])) for i in kept]
-        cells.append(Text(row.verdict, style=_STYLES.get(row.verdict, "bold red")))
-        if with_reasons:
-            cells.append(Text(printable(row.reason)))
-        table.add_row(*cells, style=None if row.ranked else "italic")
+        named = dict(zip(COLUMNS, row.cells, strict=True))
+        table.add_row(
+            *(Text(printable(named[name])) for name in kept),
+            Text(row.verdict, style=_STYLES.get(row.verdict, "bold red")),
+            style=None if row.ranked else "italic",
+        )
     return table
 
 

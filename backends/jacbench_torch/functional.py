@@ -40,8 +40,25 @@ class Functional(TorchMethod):
         return prepared(lambda x: jacobian(of_leaves, tuple(tree.leaves(x)), **options), target)
 
 
+class FunctionalForward(Functional):
+    """Forward mode; it runs on torch's legacy vmap, which lacks some functions.
+
+    A vector-matrix product plus a bias is one of them (torch 2.13); another is in
+    https://github.com/pytorch/pytorch/issues/94115.
+    """
+
+    def declined(self, exc: Exception) -> str | None:
+        """Recognise the legacy vmap's way of saying that it cannot batch something."""
+        if str(exc).startswith("Trying to set a forward gradient that has a different size"):
+            return (
+                "functional.jacobian's forward mode runs on torch's legacy vmap, which cannot "
+                f"batch this function (torch.func.jacfwd can); torch says: {exc}"
+            )
+        return super().declined(exc)
+
+
 METHODS = (
     Functional("torch.functional"),
     Functional("torch.functional-vectorized", vectorize=True),
-    Functional("torch.functional-forward", vectorize=True, strategy="forward-mode"),
+    FunctionalForward("torch.functional-forward", vectorize=True, strategy="forward-mode"),
 )
