@@ -257,3 +257,21 @@ class Backend(ABC):
         """
         del call, device
         return None
+
+
+class HostBackend(Backend):
+    """A backend whose arrays are NumPy's: on the CPU, with threads pinned by the environment."""
+
+    def configure(self, threads: int) -> Mapping[str, str | int | bool]:
+        """Change nothing: the environment holds NumPy's threads."""
+        del threads
+        return {}
+
+    def put(self, array: Any, device: str, dtype: str) -> Native:
+        """Return a copy; integer constants keep their dtype."""
+        del device
+        return array.astype(dtype) if array.dtype.kind == "f" else array.copy()
+
+    def to_numpy(self, array: Native) -> Any:
+        """Return a copy."""
+        return array.copy()

@@ -34,8 +34,6 @@ FULLNAME = "jacbench/suite/test_cells.py::"
 class Given:
     """A plugin that hands problems to the suite as objects: :func:`jacbench.run` uses it."""
 
-    name = "jacbench-given"
-
     def __init__(self, problems: Mapping[str, Problem]) -> None:
         self.problems = dict(problems)
 
@@ -100,8 +98,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _given(config: pytest.Config) -> dict[str, Problem]:
-    plugin = config.pluginmanager.get_plugin(Given.name)
-    return plugin.problems if isinstance(plugin, Given) else {}
+    # By type: what is handed to pytest.main() is registered without a name.
+    given = [p for p in config.pluginmanager.get_plugins() if isinstance(p, Given)]
+    return given[0].problems if given else {}
 
 
 def session_of(config: pytest.Config) -> Session:
@@ -287,8 +286,8 @@ class Session:
         except Exception as exc:  # noqa: BLE001 - a fault that shows only after many calls
             failed = settle.failed(result, exc)
             reason = f"in a timed call: {failed.reason}"
-            untimed = replace(failed, reason=reason, median_s=None, rounds=None, iterations=None)
-            self._fail(cell, visit, untimed)
+            nothing = dict.fromkeys(("median_s", "iqr_s", "rounds", "iterations"))
+            self._fail(cell, visit, replace(failed, reason=reason, **nothing))
             return
         samples = list(benchmark.stats.stats.data)
         self.events(
@@ -342,6 +341,14 @@ class Session:
     def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
         """Take the host's name out: people share these files."""
         if self.cells:
+            machine_info.pop("node", None)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_benchmark_compare_machine_info(
+        self, machine_info: dict[str, Any], compared_benchmark: dict[str, Any]
+    ) -> None:
+        """Compare with a file of ours as it was saved, or every comparison would warn."""
+        if "jacbench" in compared_benchmark:
             machine_info.pop("node", None)
 
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:

@@ -184,7 +184,9 @@ def _fitting(
 
 
 def _table(title: str, body: Iterable[Row], kept: Sequence[str]) -> Table:
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(
+        title=Text(printable(title)), title_justify="left", title_style="bold", box=SIMPLE_HEAD
+    )
     for name in kept:
         table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)

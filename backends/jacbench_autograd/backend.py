@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-
-from jacbench.backend import Backend, Method
+from jacbench.backend import HostBackend, Method
 from jacbench_autograd import methods, xp
 
 
-class AutogradBackend(Backend):
+class AutogradBackend(HostBackend):
     """HIPS autograd; its arrays are NumPy's."""
 
     xp = xp
@@ -20,18 +17,3 @@ class AutogradBackend(Backend):
     def methods(self) -> Sequence[Method]:
         """Return every method, in the descriptor's order."""
         return methods.METHODS
-
-    def configure(self, threads: int) -> Mapping[str, str | int | bool]:
-        """Change nothing: NumPy's threads are pinned by the environment."""
-        del threads
-        return {}
-
-    def put(self, array: Any, device: str, dtype: str) -> Any:
-        """Return a copy; integer constants keep their dtype."""
-        del device
-        array = np.array(array)
-        return array.astype(dtype) if array.dtype.kind == "f" else array
-
-    def to_numpy(self, array: Any) -> Any:
-        """Return a copy."""
-        return np.array(array)

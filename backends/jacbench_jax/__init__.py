@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import os
-from pathlib import Path
 
+from jacbench import cuda
 from jacbench.backend import Descriptor, MethodInfo
 
 
-@functools.cache
 def cuda_devices() -> int:
     """Return how many CUDA devices JAX would see, from its CUDA plugin and the driver."""
     plugins = ("jax_cuda13_plugin", "jax_cuda12_plugin")
@@ -19,14 +17,7 @@ def cuda_devices() -> int:
     platforms = os.environ.get("JAX_PLATFORMS", "")
     if platforms and not {"cuda", "gpu"} & set(platforms.split(",")):
         return 0
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = Path("/proc/driver/nvidia/gpus")
-    present = len(list(gpus.iterdir())) if gpus.is_dir() else 0
-    if visible is None:
-        return present
-    return min(
-        present, len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
-    )
+    return cuda.visible_devices()
 
 
 descriptor = Descriptor(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jacbench.backend import Backend, Method
@@ -43,9 +42,9 @@ class JaxBackend(Backend):
     def put(self, array: Any, device: str, dtype: str) -> jax.Array:
         """Return an array committed to ``device``; integer constants keep their dtype."""
         array = np.asarray(array)
-        converted = array.astype(dtype) if array.dtype.kind == "f" else array
         # A copy of its own: on the CPU a device array may share NumPy's memory.
-        placed: jax.Array = jax.device_put(jnp.array(converted, copy=True), _device(device))
+        own = np.array(array, dtype=dtype if array.dtype.kind == "f" else None)
+        placed: jax.Array = jax.device_put(own, _device(device))
         return placed
 
     def to_numpy(self, array: jax.Array) -> Any:

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import os
 import re
 from pathlib import Path
 
+from jacbench import cuda
 from jacbench.backend import Descriptor, MethodInfo
 
 
-@functools.cache
 def cuda_devices() -> int:
-    """Return how many CUDA devices torch would see, from the driver and torch's version file."""
+    """Return how many CUDA devices torch would see, from torch's version file and the driver."""
     if not _built_for_cuda():
         return 0
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = Path("/proc/driver/nvidia/gpus")
-    present = len(list(gpus.iterdir())) if gpus.is_dir() else 0
-    if visible is None:
-        return present
-    return min(
-        present, len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
-    )
+    return cuda.visible_devices()
 
 
+@functools.cache
 def _built_for_cuda() -> bool:
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:

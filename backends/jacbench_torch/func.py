@@ -11,7 +11,7 @@ from torch.func import jacfwd, jacrev, jvp, linearize, vjp, vmap
 
 from jacbench import layout
 from jacbench.backend import Chunking, Prepared, Target
-from jacbench_torch.method import TorchMethod, input_basis, output_basis, prepared
+from jacbench_torch.method import TorchMethod, input_basis, output_basis, prepared, unary
 
 if TYPE_CHECKING:
     from jacbench.layout import Layout
@@ -29,11 +29,7 @@ class VmapVjp(TorchMethod):
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot rows."""
-        function, constants, chunk = target.function, target.constants, target.chunk_size
-        basis = output_basis(target)
-
-        def of_x(x: Any) -> Any:
-            return function(x, *constants)
+        of_x, basis, chunk = unary(target), output_basis(target), target.chunk_size
 
         def call(x: Any) -> Any:
             pull: Any = vjp(of_x, x)[1]
@@ -55,11 +51,7 @@ class VmapJvp(TorchMethod):
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot columns."""
-        function, constants, chunk = target.function, target.constants, target.chunk_size
-        basis = input_basis(target)
-
-        def of_x(x: Any) -> Any:
-            return function(x, *constants)
+        of_x, basis, chunk = unary(target), input_basis(target), target.chunk_size
 
         def call(x: Any) -> Any:
             def push(tangent: Any) -> Any:
@@ -85,11 +77,7 @@ class Linearize(TorchMethod):
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot columns."""
-        function, constants, chunk = target.function, target.constants, target.chunk_size
-        basis = input_basis(target)
-
-        def of_x(x: Any) -> Any:
-            return function(x, *constants)
+        of_x, basis, chunk = unary(target), input_basis(target), target.chunk_size
 
         def call(x: Any) -> Any:
             _, push = linearize(of_x, x)

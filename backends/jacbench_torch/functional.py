@@ -11,7 +11,7 @@ from torch.autograd.functional import jacobian
 
 from jacbench import tree
 from jacbench.backend import Prepared, Target
-from jacbench_torch.method import TorchMethod, prepared
+from jacbench_torch.method import TorchMethod, prepared, unary
 
 
 class Functional(TorchMethod):
@@ -24,20 +24,19 @@ class Functional(TorchMethod):
 
     def prepare(self, target: Target) -> Prepared:
         """Bind the constants; nothing can be traced ahead."""
-        function, constants, options = target.function, target.constants, self.options
+        of_x, options = unary(target), self.options
         if tree.is_leaf(target.x):
-
-            def of_array(x: Any) -> Any:
-                return function(x, *constants)
-
-            return prepared(lambda x: jacobian(of_array, x, **options), target)
+            return prepared(lambda x: jacobian(of_x, x, **options), target)
 
         like = tree.map_leaves(lambda _: None, target.x)
 
         def of_leaves(*leaves: Any) -> Any:
-            return function(tree.unflatten(like, leaves), *constants)
+            return of_x(tree.unflatten(like, leaves))
 
         return prepared(lambda x: jacobian(of_leaves, tuple(tree.leaves(x)), **options), target)
+
+
+_WRONG_SIZE = "Trying to set a forward gradient that has a different size"
 
 
 class FunctionalForward(Functional):
@@ -49,10 +48,10 @@ class FunctionalForward(Functional):
 
     def declined(self, exc: Exception) -> str | None:
         """Recognise the legacy vmap's way of saying that it cannot batch something."""
-        if str(exc).startswith("Trying to set a forward gradient that has a different size"):
+        if str(exc).startswith(_WRONG_SIZE):
             return (
                 "functional.jacobian's forward mode runs on torch's legacy vmap, which cannot "
-                f"batch this function (torch.func.jacfwd can); torch says: {exc}"
+                f"batch this function (torch.func.jacfwd can); torch says: {_WRONG_SIZE}"
             )
         return super().declined(exc)
 

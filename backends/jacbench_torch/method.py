@@ -33,6 +33,16 @@ class TorchMethod(Method):
         return layout.OUTPUT_BY_INPUT
 
 
+def unary(target: Target) -> Callable[[Any], Any]:
+    """Return the target's function of x alone, its constants bound."""
+    function, constants = target.function, target.constants
+
+    def of_x(x: Any) -> Any:
+        return function(x, *constants)
+
+    return of_x
+
+
 def prepared(call: Callable[[Any], Any], target: Target, **notes: str | int) -> Prepared:
     """Return ``call`` as prepared, synchronised where the device computes asynchronously."""
     if not target.device.startswith("cuda"):
