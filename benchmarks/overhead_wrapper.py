@@ -17,6 +17,7 @@ environment.pin(threads=1)
 
 import argparse
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -149,11 +150,7 @@ def rows(blocks: int, seed: int) -> Iterator[Row]:
         if prepared is None:
             sys.exit(f"{method}: {settled.result.verdict}: {settled.result.reason}")
         bare = write(problem.x, problem.constants[0])
-        call = prepared.call
-
-        def through(call: Any = call, x: Any = x) -> Any:
-            return call(x)
-
+        through = functools.partial(prepared.call, x)
         same(method, through(), bare())
         yield Row(method, ratio(through, bare, blocks, seed), ratio(bare, bare, blocks, seed))
 

@@ -40,9 +40,10 @@ def format_size(size: float) -> str:
     """Return ``size`` bytes in the binary unit that keeps three digits."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
-            return f"{size:.3g} {unit}" if unit != "B" else f"{size:.0f} B"
+            # From 1000 to 1023 three digits would be written as 1e+03.
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.3g} {unit}"
         size /= 1024
-    return f"{size:.3g} TiB"
+    return f"{size:.0f} TiB" if size >= 100 else f"{size:.3g} TiB"
 
 
 def needed(m: int, n: int, dtype: str) -> int:

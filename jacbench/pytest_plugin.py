@@ -286,8 +286,8 @@ class Session:
         except Exception as exc:  # noqa: BLE001 - a fault that shows only after many calls
             failed = settle.failed(result, exc)
             reason = f"in a timed call: {failed.reason}"
-            nothing = dict.fromkeys(("median_s", "iqr_s", "rounds", "iterations"))
-            self._fail(cell, visit, replace(failed, reason=reason, **nothing))
+            untimed = replace(failed, median_s=None, iqr_s=None, rounds=None, iterations=None)
+            self._fail(cell, visit, replace(untimed, reason=reason))
             return
         samples = list(benchmark.stats.stats.data)
         self.events(

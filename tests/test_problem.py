@@ -27,7 +27,7 @@ def make(**parts: Any) -> Problem:
         (np.array([1.0, None]), r"x is of dtype object, not a real array: pass float64"),
         (np.array([1j]), r"x is of dtype complex128, not a real array"),
         (np.zeros((0, 3)), r"x is empty \(shape \(0, 3\)\): a Jacobian needs at least one input"),
-        ([], r"x holds no arrays: a Jacobian needs at least one input"),
+        ([], r"x holds no arrays: a Jacobian needs an input"),
         ({"a": ()}, r"x holds no arrays"),
         (np.array([1.0, np.nan]), r"x is not finite: give a point without NaN or inf"),
         (np.array(np.inf), r"x is not finite"),

@@ -1,0 +1,148 @@
+"""Backends are found by entry point, and what they list is what they offer."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jacbench import registry
+from jacbench.backend import Backend, Descriptor, MethodInfo
+from jacbench.errors import JacbenchError
+
+OWN = ("torch", "jax", "autograd", "numpy")
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+
+
+@pytest.fixture
+def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Let the entry points be those of a list."""
+    offered: list[Any] = []
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: offered)
+    registry._entries.cache_clear()
+    yield offered
+    registry._entries.cache_clear()
+
+
+class Entry:
+    value = "some.module:thing"
+
+    def __init__(self, name: str, gives: object) -> None:
+        self.name = name
+        self.gives = gives
+
+    def load(self) -> object:
+        if isinstance(self.gives, Exception):
+            raise self.gives
+        return self.gives
+
+
+def descriptor(name: str, **parts: Any) -> Descriptor:
+    known: dict[str, Any] = {
+        "name": name,
+        "module": "numpy",
+        "distribution": "numpy",
+        "install": f"pip install {name}",
+        "methods": (MethodInfo(f"{name}.only", "the only one"),),
+        "loader": "nowhere:Nothing",
+    }
+    return Descriptor(**known | parts)
+
+
+def test_own_backends_are_registered_and_oracles_come_last() -> None:
+    found = registry.descriptors()
+    assert set(OWN) <= set(found)
+    oracles = [d.oracle for d in found.values()]
+    assert oracles == sorted(oracles)
+    assert found["numpy"].oracle
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_listed_methods_are_those_offered(name: str) -> None:
+    pytest.importorskip(name)
+    listed = [info.name for info in registry.descriptors()[name].methods]
+    assert [method.info.name for method in registry.load(name).methods()] == listed
+    assert len(set(listed)) == len(listed)
+    for method in registry.load(name).methods():
+        assert method.info in registry.descriptors()[name].methods
+        assert method.info.name.startswith(f"{name}.")
+        assert registry.method(method.info.name) is method
+        assert registry.descriptor_of(method.info.name).name == name
+
+
+def test_every_backend_has_an_extra_and_every_extra_a_backend() -> None:
+    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    backends = set(project["entry-points"][registry.GROUP])
+    extras = set(project["optional-dependencies"])
+    assert backends == set(OWN)
+    # NumPy is no extra: it is always there.
+    assert extras - {"all", "cuda", "dev"} == backends - {"numpy"}
+    (everything,) = project["optional-dependencies"]["all"]
+    assert set(re.findall(r"\w+", everything.partition("[")[2])) == backends - {"numpy"}
+    for name in backends - {"numpy"}:
+        assert registry.descriptors()[name].install == f'pip install "jacbench[{name}]"'
+
+
+def test_backend_is_loaded_once() -> None:
+    assert registry.load("numpy") is registry.load("numpy")
+    assert isinstance(registry.load("numpy"), Backend)
+
+
+def test_unknown_names_are_told_with_what_is_near() -> None:
+    with pytest.raises(JacbenchError, match=r"unknown method 'jax.jacrv': did you mean 'jax.jacre"):
+        registry.method("jax.jacrv")
+    with pytest.raises(JacbenchError, match="unknown backend 'tensorflow': known: autograd, jax"):
+        registry.load("tensorflow")
+
+
+def test_entry_points_that_give_no_descriptor_are_told_and_left_out(entries: list[Any]) -> None:
+    entries += [
+        Entry("raises", ImportError("two\nlines in /home/somebody/lib/thing.py")),
+        Entry("text", "a string"),
+        Entry("twice", descriptor("good")),
+        Entry("good", descriptor("good")),
+    ]
+    assert list(registry.descriptors()) == ["good"]
+    assert registry.broken() == {
+        "raises": "backend 'raises' is broken: ImportError: two lines in thing.py",
+        "text": "backend 'text': some.module:thing is a str: the entry point must name a "
+        "jacbench.backend.Descriptor",
+        "twice": "backend 'good' is offered twice; some.module:thing is left out",
+    }
+
+
+def test_no_backend_at_all(entries: list[Any]) -> None:
+    with pytest.raises(JacbenchError, match=r"no backend is registered under 'jacbench.backends'"):
+        registry.descriptors()
+
+
+def test_absent_library_is_told_with_the_command_that_installs_it() -> None:
+    gone = descriptor("gone", module="no_such_library", distribution="no-such-library")
+    assert gone.absent() == "backend 'gone' is not installed: run pip install gone"
+    assert gone.version() is None
+    with pytest.raises(JacbenchError, match="run pip install gone"):
+        gone.load()
+
+
+def test_devices_are_the_cpu_and_what_is_counted() -> None:
+    assert descriptor("d").devices() == ["cpu"]
+    assert descriptor("d", cuda_devices=lambda: 2).devices() == ["cpu", "cuda:0", "cuda:1"]
+
+
+def test_listed_but_not_offered(entries: list[Any]) -> None:
+    methods = (MethodInfo("fake.method", "not there"),)
+    entries.append(
+        Entry(
+            "fake",
+            descriptor("fake", methods=methods, loader="jacbench_numpy.backend:NumpyBackend"),
+        )
+    )
+    with pytest.raises(
+        JacbenchError, match=r"'fake.method' is listed by its backend but not offer"
+    ):
+        registry.method("fake.method")

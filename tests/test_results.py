@@ -1,0 +1,377 @@
+"""What is written is read again; what is damaged is refused in one line; the schema is true."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jacbench import read, results
+from jacbench.errors import JacbenchError
+from jacbench.results import Run, json_safe
+from tests import samples
+from tests.runs import strict
+
+OPTIONS = {"timer": "perf_counter", "min_rounds": 6}
+# One folder for all examples of a test: each example writes its file anew.
+same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+
+
+def schema_errors(block: Any, name: str = "results") -> list[str]:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema checks the schema")
+    schema = strict(
+        resources.files("jacbench").joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
+    )
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(block)]
+
+
+@pytest.fixture
+def good() -> dict[str, Any]:
+    run = samples.run(samples.agrees(), samples.agrees("jax.jacrev", 2e-5))
+    return json.loads(json.dumps(results.document(run, OPTIONS)))
+
+
+def refusal(folder: Path, text: str) -> str:
+    path = folder / "file.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(JacbenchError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert message.startswith(f"results file '{path}' ")
+    assert "\n" not in message
+    return message
+
+
+# Writing and reading
+
+
+@same_folder
+@given(run=samples.runs)
+def test_read_gives_what_was_written(tmp_path: Path, run: Run) -> None:
+    path = results.write(tmp_path / "run.json", results.document(run, OPTIONS))
+    again = read(path)
+    assert again.cells == run.cells
+    assert again.to_json() == run.to_json()
+    strict(path.read_text(encoding="ascii"))
+
+
+@same_folder
+@given(run=samples.runs)
+def test_what_is_written_is_what_the_schema_says(run: Run) -> None:
+    assert schema_errors(json.loads(json.dumps(run.to_json()))) == []
+
+
+def test_schema_refuses_what_it_does_not_describe(good: dict[str, Any]) -> None:
+    block = good["jacbench"]
+    assert schema_errors(block) == []
+    for damage in (
+        {"verdict": "fine"},
+        {"median_s": "1"},
+        {"median_s": -1.0},
+        {"device": "tpu"},
+        {"surprise": 1},
+    ):
+        bad = copy.deepcopy(block)
+        bad["cells"][0] |= damage
+        assert schema_errors(bad), damage
+
+
+def test_every_field_is_described() -> None:
+    path = resources.files("jacbench").joinpath("results.schema.json")
+    schema = strict(path.read_text(encoding="utf-8"))
+    cell = schema["$defs"]["cell"]["properties"]
+    assert set(cell) == set(samples.agrees().to_json())
+    assert all(field.get("description") for field in cell.values())
+    timed = [name for name in cell if name.endswith("_s")]
+    assert timed
+    assert all("seconds" in cell[name]["description"] for name in timed)
+    assert "bytes" in cell["peak_bytes"]["description"]
+
+
+def test_samples_of_each_timed_cell_come_back(tmp_path: Path) -> None:
+    run = samples.run(samples.agrees(), samples.agrees("jax.jacrev", 2e-5))
+    again = read(results.write(tmp_path / "run.json", results.document(run, OPTIONS)))
+    assert again.samples == run.samples
+
+
+def test_read_takes_a_path_as_text(tmp_path: Path) -> None:
+    run = samples.run(samples.agrees())
+    path = results.write(tmp_path / "run.json", results.document(run, OPTIONS))
+    assert read(str(path)).cells == run.cells
+
+
+def test_not_a_number_is_written_as_null(tmp_path: Path) -> None:
+    run = samples.run(samples.agrees(error=float("nan"), notes={"loss": float("inf")}))
+    run.fingerprint = {**samples.FINGERPRINT, "load": [float("nan")] * 3}
+    path = results.write(tmp_path / "run.json", results.document(run, OPTIONS))
+    block = strict(path.read_text())["jacbench"]
+    assert block["cells"][0]["error"] is None
+    assert block["cells"][0]["notes"] == {"loss": None}
+    assert block["fingerprint"]["load"] == [None] * 3
+
+
+def test_untimed_cells_have_no_benchmark_row() -> None:
+    untimed = samples.agrees("jax.jacrev", median_s=None)
+    document = results.document(samples.run(samples.agrees(), untimed), OPTIONS)
+    assert [row["param"] for row in document["benchmarks"]] == [samples.cell().key]
+    assert len(document["jacbench"]["cells"]) == 2
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=10,
+)
+
+
+@given(value=json_values)
+def test_json_safe_makes_anything_strict_and_changes_nothing_else(value: Any) -> None:
+    safe = json_safe(value)
+    text = json.dumps(safe, allow_nan=False)
+    assert json_safe(json.loads(text)) == safe
+    if "NaN" not in (loose := json.dumps(value)) and "Infinity" not in loose:
+        assert safe == value
+
+
+def test_json_safe_takes_tuples_and_numpy_floats() -> None:
+    assert json_safe((1.5, np.float64("nan"), {2: (np.float64(3),)})) == [1.5, None, {"2": [3.0]}]
+
+
+# Files on a disk
+
+
+def test_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = results.write(tmp_path / "run.json", {"old": 1})
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(results.os, "fsync", refuse)
+    with pytest.raises(JacbenchError, match=r"could not be written to .*Input/output error"):
+        results.write(path, {"new": 2})
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_results_go_elsewhere_where_their_folder_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, elsewhere = tmp_path / "full", tmp_path / "tmp"
+    folder.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.setattr(results.tempfile, "tempdir", str(elsewhere))
+    replace = Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if target.parent == folder:
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    written = results.write(folder / "run.json", {"precious": 1})
+    assert written.is_relative_to(elsewhere)
+    assert json.loads(written.read_text()) == {"precious": 1}
+    assert list(folder.iterdir()) == []
+
+
+def test_full_disk_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="a limit on file sizes needs POSIX")
+    code = (
+        "import resource, sys; from pathlib import Path; from jacbench import results, errors\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "try: results.write(Path(sys.argv[1]), {'much': 'x' * 1000})\n"
+        "except errors.JacbenchError as exc: print(exc)\n"
+    )
+    target = tmp_path / "run.json"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(target)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert "could not be written" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert not target.exists()
+    assert list(tmp_path.rglob("*.tmp")) == []
+
+
+def test_two_runs_of_one_second_get_two_files(tmp_path: Path) -> None:
+    paths = [results.new_path(tmp_path) for _ in range(20)]
+    assert len(set(paths)) == 20
+    assert all(path.parent == tmp_path and path.suffix == ".json" for path in paths)
+
+
+@pytest.mark.parametrize("name", ["file/below", "file"])
+def test_folder_that_cannot_be_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(JacbenchError, match=r"^output folder .* cannot be written: .*--output$"):
+        results.check_folder(tmp_path / name)
+
+
+def test_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    results.check_folder(tmp_path / "new" / "folder")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+
+
+# Reading what is not a results file
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(JacbenchError, match=r"cannot be read: No such file"):
+        read(tmp_path / "nothing.json")
+    with pytest.raises(JacbenchError, match=r"cannot be read: Is a directory"):
+        read(tmp_path)
+    with pytest.raises(JacbenchError, match="cannot be read: embedded null"):
+        read("a\0b")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is cut short"),
+        (" \n", "is cut short"),
+        ('{"jacbench": {"cells": [', "is cut short"),
+        ("<html>not found</html>", "is not JSON"),
+        ('{"jacbench": NaN}', "is not JSON"),
+        ("1" * 5000, "is not JSON"),
+        ("[" * 200_000, "is "),
+        ("[1, 2]", "is another kind of file"),
+        ("null", "is another kind of file"),
+        ('{"jacbench": []}', "is another kind of file"),
+        ('{"benchmarks": [], "machine_info": {}}', "another kind of pytest-benchmark file without"),
+        ('{"jacbench": {"schema": 2}}', r"has schema 2 and this jacbench reads up to 1: pip "),
+        ('{"jacbench": {"schema": "1"}}', "has schema '1'"),
+        ('{"jacbench": {"schema": true}}', "has schema True"),
+        ('{"jacbench": {}}', "has schema None"),
+        ('{"jacbench": {"schema": 1}}', "is damaged"),
+    ],
+)
+def test_other_files_are_named_for_what_they_are(tmp_path: Path, text: str, why: str) -> None:
+    assert re.search(why, refusal(tmp_path, text))
+
+
+def test_file_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(JacbenchError, match="cannot be read"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("problem", 5),
+        ("backend", []),
+        ("dtype", None),
+        ("threads", "1"),
+        ("threads", True),
+        ("verdict", "splendid"),
+        ("verdict", ["agrees"]),
+        ("reason", 5),
+        ("notes", []),
+        ("worst", "entry"),
+        ("median_s", "fast"),
+        ("median_s", True),
+        ("error", 10**400),
+        ("peak_bytes", {}),
+        ("chunk_size", "8"),
+        ("traceback", ["line"]),
+    ],
+)
+def test_wrong_types_inside(
+    tmp_path: Path, good: dict[str, Any], field: str, value: object
+) -> None:
+    good["jacbench"]["cells"][0][field] = value
+    assert "is damaged" in refusal(tmp_path, json.dumps(good))
+
+
+@pytest.mark.parametrize("field", ["problem", "threads", "verdict"])
+def test_missing_fields(tmp_path: Path, good: dict[str, Any], field: str) -> None:
+    del good["jacbench"]["cells"][0][field]
+    assert f"is damaged (KeyError: '{field}')" in refusal(tmp_path, json.dumps(good))
+
+
+@pytest.mark.parametrize("data", [["1"], [10**400], "1", 5, [None]])
+def test_wrong_samples(tmp_path: Path, good: dict[str, Any], data: object) -> None:
+    good["benchmarks"][0]["stats"]["data"] = data
+    assert "is damaged" in refusal(tmp_path, json.dumps(good))
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to each value inside ``value``."""
+    yield path
+    if isinstance(value, (dict, list)):
+        for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(child, (*path, key))
+
+
+def use(run: Run) -> None:
+    """Do with a run what `jacbench show` does."""
+    from rich.console import Console
+
+    from jacbench import table
+
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        console = Console(file=nowhere)
+        console.print(table.terminal(run, console, timed=True))
+    table.markdown(run)
+    json.dumps(run.to_json(), allow_nan=False)
+
+
+@settings(same_folder, max_examples=200)
+@given(data=st.data())
+def test_mutated_files_are_read_or_refused(
+    tmp_path: Path, good: dict[str, Any], data: st.DataObject
+) -> None:
+    changed = copy.deepcopy(good)
+    *way, last = data.draw(st.sampled_from([p for p in places(good) if p]))
+    inner = changed
+    for key in way:
+        inner = inner[key]
+    inner[last] = data.draw(json_values)
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    try:
+        run = read(path)
+    except JacbenchError:
+        return
+    use(run)
+
+
+@settings(same_folder, max_examples=100)
+@given(data=st.data())
+def test_truncated_and_overwritten_files_are_read_or_refused(
+    tmp_path: Path, good: dict[str, Any], data: st.DataObject
+) -> None:
+    text = json.dumps(good).encode()
+    start = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.sampled_from([len(text), start, start + 1, start + 20]))
+    path = tmp_path / "file.json"
+    path.write_bytes(text[:start] + data.draw(st.binary(max_size=4)) + text[stop:])
+    try:
+        run = read(path)
+    except JacbenchError:
+        return
+    use(run)
+
+
+@pytest.mark.parametrize("end", range(0, 400, 13))
+def test_every_truncation_is_refused(tmp_path: Path, good: dict[str, Any], end: int) -> None:
+    refusal(tmp_path, json.dumps(good)[:end])

@@ -1,0 +1,174 @@
+"""Tables rank what is comparable, show oracles apart, and show every name as plain text."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from jacbench import table
+from jacbench.cell import CellResult, Verdict
+from jacbench.results import Run
+from tests import samples
+from tests.samples import agrees
+
+HOSTILE = "a\x1b[31m\x07\r\nb <b>|*_`[bold red]c[/]` \u202e\u200b\ud800"
+
+
+def terminal(run: Run, *, timed: bool = True, width: int = 200) -> str:
+    file = io.StringIO()
+    console = Console(file=file, width=width)
+    console.print(table.terminal(run, console, timed=timed))
+    return file.getvalue()
+
+
+def shown(run: Run) -> list[dict[str, str]]:
+    """Return the rows of the table of one problem, by column."""
+    return [
+        dict(zip((*table.COLUMNS, "verdict"), (*row.cells, row.verdict), strict=True))
+        for row in table.rows(run.cells)
+    ]
+
+
+def refused(method: str, verdict: Verdict, reason: str) -> CellResult:
+    return CellResult(cell=samples.cell(method), verdict=verdict, reason=reason)
+
+
+def test_fastest_first_then_oracles_apart_then_what_has_no_time() -> None:
+    run = samples.run(
+        refused("torch.functional", Verdict.FAILED, "RuntimeError: no"),
+        agrees("numpy.complex-step", 1e-6),
+        agrees("torch.func.jacrev", 4e-5),
+        agrees("numpy.analytic", 1e-5),
+        agrees("jax.jacrev", 2e-5),
+    )
+    rows = shown(run)
+    assert [row["method"] for row in rows] == [
+        "jax.jacrev",
+        "torch.func.jacrev",
+        "numpy.complex-step",
+        "numpy.analytic (floor)",
+        "torch.functional",
+    ]
+    against_fastest = {row["method"]: row["x fastest"] for row in rows}
+    assert against_fastest["jax.jacrev"] == "1.00"
+    assert against_fastest["torch.func.jacrev"] == "2.00"
+    # Oracles are not ranked, however fast; a failure has no figure at all.
+    assert against_fastest["numpy.complex-step"] == against_fastest["numpy.analytic (floor)"] == ""
+    assert rows[0]["x floor"] == "2.00"
+    assert {v for k, v in rows[-1].items() if k not in ("method", "verdict")} == {""}
+    text = terminal(run)
+    order = [text.index(f"{row['method']} ") for row in rows]
+    assert order == sorted(order)
+    assert "torch.functional: failed: RuntimeError: no" in text
+
+
+def test_floor_alone_is_not_ranked() -> None:
+    (row,) = shown(samples.run(agrees("numpy.analytic")))
+    assert row["method"] == "numpy.analytic (floor)"
+    assert row["x fastest"] == ""
+
+
+def test_narrow_terminal_loses_columns_and_no_verdict() -> None:
+    run = samples.run(agrees(), agrees("numpy.analytic"))
+    wide, narrow = terminal(run), terminal(run, width=70)
+    assert "peak" in wide.splitlines()[1] + wide.splitlines()[2]
+    assert max(map(len, narrow.splitlines())) <= 70
+    for word in ("numpy.analytic (floor)", "10.0 µs", "1.0e-16", "agrees"):
+        assert word in narrow
+
+
+def test_check_shows_no_times() -> None:
+    text = terminal(samples.run(agrees()), timed=False)
+    assert "median" not in text
+    assert "1.0e-16" in text
+
+
+def test_one_table_for_each_problem_device_dtype_and_threads() -> None:
+    first = agrees()
+    others = [
+        replace(first, cell=replace(first.cell, **changed))
+        for changed in (
+            {"problem": "other"},
+            {"device": "cuda:0"},
+            {"dtype": "float32"},
+            {"threads": 2},
+        )
+    ]
+    titles = [title for title, _ in table.groups(samples.run(first, *others))]
+    assert titles == [
+        "some/problem, 2 x 3, cpu, float64, 1 thread",
+        "other, 2 x 3, cpu, float64, 1 thread",
+        "some/problem, 2 x 3, cuda:0, float64, 1 thread",
+        "some/problem, 2 x 3, cpu, float32, 1 thread",
+        "some/problem, 2 x 3, cpu, float64, 2 threads",
+    ]
+
+
+def test_fall_back_is_told_beside_the_time() -> None:
+    text = terminal(samples.run(agrees(notes={"fell_back": "ran eager: 1 graph break"})))
+    assert "ran eager: 1 graph break" in text
+
+
+def hostile_run() -> Run:
+    result = agrees()
+    cell = replace(result.cell, problem=HOSTILE, method=HOSTILE, device=HOSTILE, dtype=HOSTILE)
+    return samples.run(replace(result, cell=cell), refused("x", Verdict.FAILED, HOSTILE))
+
+
+def test_terminal_shows_names_as_text() -> None:
+    text = terminal(hostile_run())
+    assert "[bold red]c[/]" in text
+    assert "<b>" in text
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_markdown_shows_names_as_text() -> None:
+    text = table.markdown(hostile_run())
+    assert "<b>" not in text
+    assert "&lt;b&gt;\\|\\*\\_\\`" in text
+    assert all(c.isprintable() or c == "\n" for c in text)
+    # Every row still has as many cells as the head.
+    rows = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert {row.count("|") for row in rows} == {len(table.COLUMNS) + 2}
+
+
+@given(run=samples.runs)
+def test_any_run_can_be_shown_without_control_characters(run: Run) -> None:
+    for text in (terminal(run), table.markdown(run), table.summary(run)):
+        assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_summary_counts_verdicts() -> None:
+    run = samples.run(agrees(), agrees("jax.jacrev"), refused("x", Verdict.TIMED_OUT, "slow"))
+    assert table.summary(run) == "3 cells: 2 agrees, 1 timed out"
+    assert table.summary(samples.run()) == "0 cells: none"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, ""),
+        (1.234e-9, "1.23 ns"),
+        (9.995e-6, "10.0 µs"),
+        (99.95e-6, "100 µs"),
+        (999.4e-6, "999 µs"),
+        (999.6e-6, "1.00 ms"),
+        (0.5, "500 ms"),
+        (1.0, "1.00 s"),
+        (1234.0, "1234 s"),
+    ],
+)
+def test_three_digits_in_the_unit_that_fits(seconds: float | None, text: str) -> None:
+    assert table.format_seconds(seconds) == text
+
+
+@given(st.floats(1e-9, 999))
+def test_shown_seconds_are_within_half_a_percent(seconds: float) -> None:
+    number, unit = table.format_seconds(seconds).split()
+    scale = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1.0}[unit]
+    assert abs(float(number) * scale - seconds) <= 0.0051 * seconds
