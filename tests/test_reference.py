@@ -1,0 +1,227 @@
+"""What every method is held against: analytic, or numerical and confirmed; or one clear line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jacbench import problems
+from jacbench.errors import JacbenchError
+from jacbench.problem import Problem
+from jacbench.reference import outputs, reference
+
+A = np.array([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]])
+X = np.array([0.3, -0.4, 0.9])
+
+
+def make(function: Callable[..., Any], **parts: Any) -> Problem:
+    return Problem(**{"name": "mine", "function": function, "x": X, "constants": (A,)} | parts)
+
+
+def smooth(xp: Any, x: Any, A: Any) -> Any:
+    return xp.tanh(A @ x)
+
+
+def exact(x: Any, A: Any) -> np.ndarray:
+    return (1 - np.tanh(A @ x) ** 2)[:, None] * A
+
+
+def distance(J: np.ndarray, R: np.ndarray) -> float:
+    return float(np.linalg.norm(J - R) / np.linalg.norm(R))
+
+
+# --- where it comes from ---
+
+
+def test_analytic_jacobian_is_the_reference() -> None:
+    found = reference(make(smooth, jacobian=exact), "float64")
+    assert (found.kind, found.error, found.m) == ("analytic", 0.0, 2)
+    assert np.array_equal(found.here.jacobian, exact(X, A))
+    assert np.array_equal(found.elsewhere.jacobian, exact(found.elsewhere.x, A))
+    assert not np.array_equal(found.elsewhere.x, found.here.x)
+
+
+def test_without_one_the_complex_step_is() -> None:
+    found = reference(make(smooth), "float64")
+    assert (found.kind, found.error) == ("complex-step", 0.0)
+    for point in (found.here, found.elsewhere):
+        assert distance(point.jacobian, exact(point.x, A)) < 1e-14
+
+
+@pytest.mark.parametrize("name", ["basics/mlp-weights", "basics/logistic-loss", "shape/small"])
+def test_complex_step_gives_what_was_written_by_hand(name: str) -> None:
+    problem = problems.get(name)
+    bare = Problem(name="bare", function=problem.function, x=problem.x, constants=problem.constants)
+    found, hand = reference(bare, "float64"), reference(problem, "float64")
+    assert found.kind == "complex-step"
+    assert distance(found.here.jacobian, hand.here.jacobian) < 1e-13
+
+
+def real_part_by_asarray(xp: Any, x: Any, A: Any) -> Any:
+    return xp.tanh(A @ xp.asarray(x.real))
+
+
+def real_part_of_some(xp: Any, x: Any, A: Any) -> Any:
+    # half of the derivative survives, so that no test for zeros would see it
+    return xp.tanh(A @ x) + A @ xp.asarray(x.real)
+
+
+def numpy_abs(xp: Any, x: Any, A: Any) -> Any:
+    return np.abs(xp.tanh(A @ x))
+
+
+def refuses_complex(xp: Any, x: Any, A: Any) -> Any:
+    if x.dtype.kind == "c":
+        raise TypeError("no complex numbers here")
+    return xp.tanh(A @ x)
+
+
+def to_float(xp: Any, x: Any, A: Any) -> Any:
+    return xp.tanh(A @ x.astype(np.float64))
+
+
+@pytest.mark.filterwarnings("ignore:Casting complex values:numpy.exceptions.ComplexWarning")
+@pytest.mark.parametrize(
+    ("function", "jacobian"),
+    [
+        (real_part_by_asarray, exact),
+        (real_part_of_some, lambda x, A: exact(x, A) + A),
+        (numpy_abs, lambda x, A: np.sign(np.tanh(A @ x))[:, None] * exact(x, A)),
+        (refuses_complex, exact),
+        (to_float, exact),
+    ],
+)
+def test_central_differences_where_the_complex_step_is_silently_wrong(
+    function: Callable[..., Any], jacobian: Callable[..., Any]
+) -> None:
+    found = reference(make(function), "float64")
+    assert found.kind == "central-difference"
+    assert 0 < found.error < 1e-8
+    for point in (found.here, found.elsewhere):
+        error = distance(point.jacobian, jacobian(point.x, A))
+        assert 0 < error < found.error
+
+
+def test_a_tree_is_confirmed_leaf_by_leaf() -> None:
+    def function(xp: Any, x: Any) -> Any:
+        return xp.tanh(x["b"]) * x["a"][0] + xp.asarray(x["a"][1].real)
+
+    x = {"b": np.array([0.2, 0.5]), "a": (np.array(1.5), np.array([0.1, 0.7]))}
+    found = reference(Problem(name="tree", function=function, x=x), "float64")
+    assert found.kind == "central-difference"
+    b = np.tanh(x["b"])
+    expected = np.column_stack([b, np.eye(2), np.diag(1.5 * (1 - b**2))])
+    assert distance(found.here.jacobian, expected) < found.error
+
+
+def test_single_precision_points_are_representable() -> None:
+    problem = make(smooth, jacobian=exact, x=np.full(3, 1 / 3))
+    found = reference(problem, "float32")
+    for value in (found.here.x, found.elsewhere.x, *found.here.constants):
+        assert value.dtype == np.float64
+        assert np.array_equal(value, value.astype(np.float32))
+    # rounding the point moves the answer; the reference is that of the rounded point
+    assert np.array_equal(found.here.jacobian, exact(found.here.x, found.here.constants[0]))
+    assert not np.array_equal(found.here.jacobian, exact(problem.x, A))
+
+
+def test_outputs_is_the_shape_of_the_value() -> None:
+    assert outputs(make(lambda xp, x, A: xp.sum(x))) == ()
+    assert outputs(make(lambda xp, x, A: A * x)) == (2, 3)
+
+
+def test_a_function_that_writes_to_x_spoils_no_point() -> None:
+    def writes(xp: Any, x: Any, A: Any) -> Any:
+        y = A @ x
+        x[:] = 0
+        return y
+
+    found = reference(make(writes, jacobian=lambda x, A: A), "float64")
+    assert np.array_equal(found.here.x, X)
+    assert np.array_equal(found.here.y, A @ X)
+
+
+# --- what is refused, in one line each ---
+
+
+def refused(problem: Problem) -> str:
+    with pytest.raises(JacbenchError) as caught:
+        reference(problem, "float64")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("problem 'mine': ")
+    return message
+
+
+@pytest.mark.parametrize(
+    ("jacobian", "shape"),
+    [
+        (lambda x, A: exact(x, A).T, r"\(3, 2\)"),
+        (lambda x, A: exact(x, A)[:1], r"\(1, 3\)"),
+        (lambda x, A: exact(x, A).ravel(), r"\(6,\)"),
+        (lambda x, A: exact(x, A)[None], r"\(1, 2, 3\)"),
+    ],
+)
+def test_analytic_jacobian_of_another_shape(jacobian: Callable[..., Any], shape: str) -> None:
+    message = refused(make(smooth, jacobian=jacobian))
+    assert re.search(
+        rf"its reference Jacobian has shape {shape}, not \(2, 3\): return one", message
+    )
+
+
+def test_analytic_jacobian_that_is_not_finite() -> None:
+    message = refused(make(smooth, jacobian=lambda x, A: np.full((2, 3), np.nan)))
+    assert "its reference Jacobian is not finite: choose a point where" in message
+
+
+def raises(xp: Any, x: Any, A: Any) -> Any:
+    raise KeyError("a key\nover two lines")
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (raises, r"its function raised KeyError: .*a key.*: call it at this point yourself"),
+        (lambda xp, x: x, r"its function raised TypeError: .* positional argument"),
+        (lambda xp, x, A: None, r"its function returned None, not an array: return one array"),
+        (lambda xp, x, A: [x, x], r"its function returned a list, not an array: return one array"),
+        (lambda xp, x, A: {"y": x}, r"its function returned a dict, not an array"),
+        (lambda xp, x, A: 1.5, r"returned the Python float 1\.5, not an array: return a 0-d"),
+        (lambda xp, x, A: True, r"returned the Python bool True, not an array"),
+        (lambda xp, x, A: xp.asarray([1, 2]), r"an array of dtype int64, which has no derivative"),
+        (lambda xp, x, A: x > 0, r"an array of dtype bool, which has no derivative"),
+        (lambda xp, x, A: x * 1j, r"returned complex numbers \(complex128\): return real ones"),
+        (lambda xp, x, A: xp.log(-(x**2)), r"returned nan at y\[0\]: choose a point where it is"),
+        (lambda xp, x, A: 1 / (x - X[2]), r"returned inf at y\[2\]: choose a point where it is"),
+        (lambda xp, x, A: x[:0], r"returned an empty array \(shape \(0,\)\): a Jacobian needs at"),
+    ],
+)
+def test_function_without_a_jacobian(function: Callable[..., Any], message: str) -> None:
+    assert re.search(message, refused(make(function)))
+
+
+def test_what_the_function_raised_is_kept() -> None:
+    with pytest.raises(JacbenchError) as caught:
+        reference(make(raises), "float64")
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_other_outputs_at_the_second_point() -> None:
+    def positive(xp: Any, x: Any, A: Any) -> Any:
+        return x[x > 0]
+
+    message = refused(make(positive, elsewhere=np.array([0.3, -0.4, -0.9])))
+    assert re.search(r"returned 2 outputs \(shape \(2,\)\) at x and 1 \(shape \(1,\)\) at", message)
+    assert message.endswith("a Jacobian needs a fixed number")
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_not_finite_at_the_second_point_only() -> None:
+    problem = make(lambda xp, x, A: xp.log(x), x=np.ones(2), elsewhere=np.array([1.0, -1.0]))
+    assert "its function returned nan at y[1]" in refused(problem)
