@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from jacbench.cell import Cell, CellResult, Verdict
     from jacbench.errors import JacbenchError
     from jacbench.problem import Problem
-    from jacbench.results import Run, read
+    from jacbench.results import Run
+    from jacbench.results_reader import read
 
 __all__ = [
     "Cell",
@@ -41,7 +42,7 @@ _HOMES = {
     "check": "api",
     "jacobian": "api",
     "list": "api",
-    "read": "results",
+    "read": "results_reader",
     "run": "api",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from jacbench.native import jacobian
 from jacbench.problem import Problem
 from jacbench.progress import Quiet
 from jacbench.results import Run
+from jacbench.results_writer import Store
 from jacbench.selection import Selection
 from jacbench.settings import Settings
 
@@ -148,23 +149,11 @@ def _go(
     if patterns or not given:
         cells += selection.cells(chosen.over(patterns))
     own = selection.cells(chosen, given=given) if given else []
-    save = _saver(folder, settings)
+    save = driver.keep_nothing if folder is None else Store(folder, settings)
     if not own:
         return driver.drive(cells, settings, progress or Quiet(), save)
     here = in_process.measure(own, given, settings)
     if cells:
         here = results.joined(driver.drive(cells, settings, progress or Quiet()), here)
-    save(here)
+    save(here, final=True)
     return here
-
-
-def _saver(folder: Path | None, settings: Settings) -> Callable[[Run], None]:
-    if folder is None:
-        return driver.keep_nothing
-    results.check_folder(folder)
-    path = results.new_path(folder)
-
-    def save(run: Run) -> None:
-        run.path = results.write(path, results.document(run, settings.benchmark_options()))
-
-    return save

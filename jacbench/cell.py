@@ -7,6 +7,12 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+EXTRA_INFO = (
+    *("problem", "operator", "method", "backend", "device", "dtype", "threads", "m", "n"),
+    *("verdict", "error", "tolerance", "prepare_s", "first_call_s", "peak_bytes", "chunk_size"),
+)
+"""Fields that each row of a pytest-benchmark file carries besides its own statistics."""
+
 
 class Verdict(StrEnum):
     """What became of a cell. Every cell asked for has one."""
@@ -118,6 +124,11 @@ class CellResult:
         """Return one flat object: the cell's fields, then what became of it."""
         row = asdict(self)
         return {**row.pop("cell"), **row, "verdict": str(self.verdict)}
+
+    def extra_info(self) -> dict[str, Any]:
+        """Return what a row of a pytest-benchmark file says of its cell."""
+        row = self.to_json()
+        return {key: row[key] for key in EXTRA_INFO}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> CellResult:

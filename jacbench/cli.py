@@ -167,7 +167,7 @@ def show(
     json_file: Json = None,
 ) -> None:
     """Show the tables of a results file again."""
-    from jacbench.results import read  # noqa: PLC0415
+    from jacbench.results_reader import read  # noqa: PLC0415
 
     _writable(json_file)
     done = read(results)
@@ -210,9 +210,13 @@ def _writable(json_file: str | None) -> None:
     """Say before anything is computed that the JSON file cannot be written."""
     if json_file in (None, "-"):
         return
+    path = Path(json_file)
+    existed = path.exists()
     try:
-        with Path(json_file).open("a", encoding="utf-8"):
+        with path.open("a", encoding="utf-8"):
             pass
+        if not existed:
+            path.unlink()
     except OSError as exc:
         raise JacbenchError(
             f"--json {json_file!r} cannot be written: {exc.strerror or exc}: choose another file"

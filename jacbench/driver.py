@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,16 +73,23 @@ class _Tally:
         )
 
 
-def keep_nothing(run: Run) -> None:
+class Save(Protocol):
+    """What keeps a run while it goes on, and at its end."""
+
+    def __call__(self, run: Run, *, final: bool) -> None:
+        """Keep ``run``; ``final`` where nothing more will come."""
+
+
+def keep_nothing(run: Run, *, final: bool) -> None:
     """Save nothing."""
-    del run
+    del run, final
 
 
 def drive(
     cells: Sequence[Cell],
     settings: Settings,
     progress: Progress,
-    save: Callable[[Run], None] = keep_nothing,
+    save: Save = keep_nothing,
 ) -> Run:
     """Run ``cells`` and return what became of each.
 
@@ -102,7 +109,7 @@ def drive(
         except KeyboardInterrupt:
             interrupted = True
     run = tally.run(interrupted=interrupted)
-    save(run)
+    save(run, final=True)
     return run
 
 
@@ -115,7 +122,7 @@ class _Backend:
         settings: Settings,
         tally: _Tally,
         progress: Progress,
-        save: Callable[[Run], None],
+        save: Save,
         scratch: Path,
         numbers: Iterator[int],
     ) -> None:
@@ -249,7 +256,7 @@ class _Backend:
 
     def _save_now_and_then(self) -> None:
         if time.monotonic() - self.saved > SAVE_S:
-            self.save(self.tally.run(interrupted=False))
+            self.save(self.tally.run(interrupted=False), final=False)
             self.saved = time.monotonic()
 
 

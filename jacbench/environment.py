@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 import time
 from typing import Any
+
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 IMPORT_SENSITIVE = ("numpy", "torch", "jax")
 """Libraries that read the variables once, when they are imported."""
@@ -35,6 +39,14 @@ def pin(threads: int) -> list[str]:
     """Set the variables in this process; return the libraries that were imported too early."""
     os.environ.update(pins(threads))
     return [name for name in IMPORT_SENSITIVE if name in sys.modules]
+
+
+def die_with_parent() -> None:
+    """Let Linux kill this process when its parent dies, so that no worker is left behind."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "prctl"):
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def measured_cores(backend: Any, seconds: float = 0.2) -> float:

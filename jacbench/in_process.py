@@ -15,8 +15,8 @@ from jacbench import harness, results, selection
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.errors import JacbenchError
 from jacbench.problem import Problem
-from jacbench.pytest_plugin import Given, Session, session_of
 from jacbench.results import Run
+from jacbench.session import Given, Session, session_of
 from jacbench.settings import Settings
 from jacbench.worker import write_cells
 
@@ -46,18 +46,19 @@ def _timed(cells: Sequence[Cell], given: Mapping[str, Problem], settings: Settin
         words = settings.pytest_words(asked, scratch)
         with _no_other_plugins(), redirect_stdout(said), redirect_stderr(said):
             code = pytest.main(words, plugins=[Given(given), keep])
-    if code == pytest.ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt
+    interrupted = code == pytest.ExitCode.INTERRUPTED
     if keep.session is None:
+        if interrupted:
+            raise KeyboardInterrupt
         last = said.getvalue().strip().splitlines() or ["it said nothing"]
         raise JacbenchError(f"the benchmark session ended with status {int(code)}: {last[-1]}")
     done = keep.session.results
     found = [
-        done.get(cell, CellResult(cell=cell, verdict=Verdict.NOT_RUN, reason="had no turn"))
+        done.get(cell, CellResult(cell=cell, verdict=Verdict.NOT_RUN, reason="interrupted"))
         for cell in cells
     ]
     described = results.describe(keep.session.harness.settings)
-    return Run(found, described, selection.absent(), dict(keep.session.samples))
+    return Run(found, described, selection.absent(), dict(keep.session.samples), interrupted)
 
 
 @contextmanager

@@ -31,7 +31,8 @@ class Problem:
     function
         ``f(xp, x, *constants) -> y``: ``xp`` is a backend's namespace, ``x`` an array or a tree of
         arrays, ``y`` one floating-point array of any shape. It is called with every backend's
-        arrays and must keep nothing between calls.
+        arrays and must keep nothing between calls. It may index and unpack a tree, but not ask
+        for its type: autograd hands in boxes that are no dict, list or tuple.
     x
         The point: a float64 array or a tree of them, n entries in all. Lists of Python floats are
         trees of scalars; pass ``numpy.array``.
@@ -45,6 +46,9 @@ class Problem:
     elsewhere
         A second point of the same structure; every method is prepared at ``x`` and must answer
         for this one too. None: ``x`` plus seeded noise of a tenth of its scale.
+    kink_distance
+        How far any one input may move from either point before the function meets a kink; None
+        where it is smooth. Finite differences with a longer step are not asked.
     source
         Where the problem comes from: a paper, a book, a link.
     summary
@@ -57,6 +61,7 @@ class Problem:
     constants: tuple[Tree, ...] = ()
     jacobian: Callable[..., Array] | None = None
     elsewhere: Tree | None = None
+    kink_distance: float | None = None
     source: str = ""
     summary: str = ""
     seed: int = field(default=0, repr=False)

@@ -19,7 +19,7 @@ def _entries() -> tuple[dict[str, Descriptor], dict[str, str]]:
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
             descriptor = entry.load()
-        except Exception as exc:  # noqa: BLE001 - a broken third party must not take the rest down
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - a broken third party must not take the rest down
             told = scrub.text(" ".join(str(exc).split()))
             broken[entry.name] = f"backend {entry.name!r} is broken: {type(exc).__name__}: {told}"
             continue

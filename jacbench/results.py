@@ -1,42 +1,22 @@
-"""Results files: pytest-benchmark's format, with every cell and the fingerprint beside it.
+"""A run, and its results file: pytest-benchmark's format, with every cell and the fingerprint.
 
-Written atomically, read defensively; they hold data only. ``results.schema.json`` beside this
-file describes the ``jacbench`` object.
+``results.schema.json`` beside this file describes the ``jacbench`` object.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import statistics
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from jacbench import fingerprint, selection
 from jacbench.cell import Cell, CellResult
-from jacbench.errors import JacbenchError
-
-_WORDS = ("problem", "operator", "method", "backend", "device", "dtype")
-_NUMBERS = (
-    *("m", "n", "error", "tolerance", "prepare_s", "first_call_s", "median_s", "iqr_s"),
-    *("rounds", "iterations", "peak_bytes", "chunk_size"),
-)
-KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(_WORDS, (str,)),
-    "threads": (int,),
-    **dict.fromkeys(_NUMBERS, (int, float, NoneType)),
-    **dict.fromkeys(("reason", "reference", "traceback"), (str, NoneType)),
-    "worst": (dict, NoneType),
-    "notes": (dict,),
-}
-"""What each field of a cell may be; a reader refuses anything else."""
+from jacbench.suite import FULLNAME
 
 SCHEMA = 1
 """Version of the ``jacbench`` object; a reader refuses what is newer."""
@@ -149,8 +129,6 @@ def _benchmark(
 ) -> dict[str, Any]:
     from pytest_benchmark.stats import Stats  # noqa: PLC0415
 
-    from jacbench.pytest_plugin import FULLNAME, extra_info  # noqa: PLC0415
-
     stats = Stats()
     stats.data.extend(samples)
     name = f"test_cell[{result.cell.key}]"
@@ -161,7 +139,7 @@ def _benchmark(
         "fullname": FULLNAME + name,
         "params": params,
         "param": result.cell.key,
-        "extra_info": extra_info(result),
+        "extra_info": result.extra_info(),
         "options": dict(options),
         "stats": {
             **stats.as_dict(),
@@ -221,162 +199,3 @@ def pooled(result: CellResult, samples: Sequence[float], iterations: int | None)
         rounds=len(samples),
         iterations=iterations,
     )
-
-
-# Writing
-
-
-def check_folder(folder: Path) -> None:
-    """Raise, before anything is computed, where no file can be written into ``folder``."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as exc:
-        raise JacbenchError(
-            f"output folder {str(folder)!r} cannot be written: {exc.strerror or exc}: "
-            "choose another with --output"
-        ) from None
-
-
-def new_path(folder: Path) -> Path:
-    """Reserve a file name in ``folder`` that no other run has, from the time in UTC."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    for suffix in ("", *(f"-{i}" for i in range(2, 1000))):
-        path = folder / f"jacbench-{stamp}{suffix}.json"
-        try:
-            # Exclusive: of two runs that start in one second, one takes the next name.
-            path.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        return path
-    raise JacbenchError(f"output folder {str(folder)!r} is full of results of this second")
-
-
-def write(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write ``content`` as JSON: whole or not at all.
-
-    Where the disk does not take it, it is written to a temporary folder instead, so that nothing
-    measured is lost. Returns the path really written.
-    """
-    text = json.dumps(content, allow_nan=False, ensure_ascii=True, separators=(",", ":")) + "\n"
-    text = text.replace('},{"group"', '},\n{"group"').replace('},{"problem"', '},\n{"problem"')
-    try:
-        _replace(path, text)
-    except OSError as exc:
-        try:
-            elsewhere = Path(tempfile.mkdtemp(prefix="jacbench-results-")) / path.name
-            _replace(elsewhere, text)
-        except OSError:
-            raise JacbenchError(
-                f"results could not be written to {str(path)!r}: {exc.strerror or exc}: free some "
-                "room and run again"
-            ) from None
-        return elsewhere
-    return path
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".jacbench-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-# Reading
-
-
-def read(path: str | os.PathLike[str]) -> Run:
-    """Read a results file, as untrusted data: nothing in it is executed.
-
-    Raises
-    ------
-    JacbenchError
-        One line where the file cannot be read, is cut short, is not JSON, is of another kind or
-        of a newer schema.
-    """
-    who = f"results file {str(path)!r}"
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as exc:
-        raise JacbenchError(
-            f"{who} cannot be read: {getattr(exc, 'strerror', None) or exc}"
-        ) from None
-    try:
-        content = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as exc:
-        cut = not text.strip() or getattr(exc, "pos", 0) >= len(text.rstrip()) - 1
-        state = "is cut short" if cut else f"is not JSON ({exc})"
-        raise JacbenchError(f"{who} {state}: make it again with jacbench run") from None
-    inner = content.get("jacbench") if isinstance(content, dict) else None
-    if not isinstance(inner, dict):
-        kind = (
-            "pytest-benchmark file without jacbench's cells" if _is_benchmark(content) else "file"
-        )
-        raise JacbenchError(f"{who} is another kind of {kind}: give one that jacbench run wrote")
-    schema = inner.get("schema")
-    if type(schema) is not int or not 1 <= schema <= SCHEMA:
-        raise JacbenchError(
-            f"{who} has schema {schema!r} and this jacbench reads up to {SCHEMA}: "
-            "pip install --upgrade jacbench"
-        )
-    try:
-        return _parse(inner, content.get("benchmarks", []))
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
-        raise JacbenchError(
-            f"{who} is damaged ({type(exc).__name__}: {str(exc)[:200]}): make it again with "
-            "jacbench run"
-        ) from None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _is_benchmark(content: Any) -> bool:
-    return isinstance(content, dict) and "benchmarks" in content and "machine_info" in content
-
-
-def _parse(inner: Mapping[str, Any], benchmarks: Sequence[Any]) -> Run:
-    for row in inner["cells"]:
-        _check_kinds(row)
-    cells = [CellResult.from_json(row) for row in inner["cells"]]
-    by_key = {result.cell.key: result.cell for result in cells}
-    samples = {
-        by_key[row["param"]]: [_finite(value) for value in row["stats"].get("data", [])]
-        for row in benchmarks
-        if row.get("param") in by_key
-    }
-    return Run(
-        cells,
-        dict(inner["fingerprint"]),
-        {str(name): str(why) for name, why in dict(inner.get("absent", {})).items()},
-        samples,
-        bool(inner.get("interrupted", False)),
-    )
-
-
-def _check_kinds(row: Mapping[str, Any]) -> None:
-    for name, kinds in KINDS.items():
-        if name not in row:
-            continue
-        value = row[name]
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            raise TypeError(f"{name} is {str(value)[:80]!r}")
-        if isinstance(value, (int, float)):
-            _finite(value)
-
-
-def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{str(value)[:80]!r} is not a number")
-    if not math.isfinite(value):
-        raise ValueError(f"{value!r} is not finite")
-    return float(value)

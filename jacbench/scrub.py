@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 _FRAME = re.compile(r'File "([^"]+)"')
@@ -33,10 +34,23 @@ def _relative(name: str) -> str:
     if not path.is_absolute():
         return name
     roots = [Path(entry) for entry in (*sys.path, sys.base_prefix, tempfile.gettempdir()) if entry]
+    return relative(path, roots)
+
+
+def relative(path: Path, roots: Sequence[Path]) -> str:
+    """Return ``path`` from the deepest of ``roots`` that holds it, else from its package."""
     for root in sorted(roots, key=lambda root: len(str(root)), reverse=True):
         if path.is_relative_to(root):
             return path.relative_to(root).as_posix()
-    return path.name
+    return path.relative_to(_above_package(path)).as_posix()
+
+
+def _above_package(path: Path) -> Path:
+    """Return the folder that a module's package stands in: an editable install is on no path."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file() and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def _personal() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -53,6 +53,7 @@ def rows(results: Sequence[CellResult]) -> list[Row]:
         if descriptor.oracle
         for info in descriptor.methods
     }
+    results = [_without_time(r) if r.verdict is not Verdict.AGREES else r for r in results]
     timed = [r for r in results if r.median_s is not None]
     contestants = [r for r in timed if r.cell.method not in oracles]
     fastest = min((r.median_s for r in contestants if r.median_s), default=None)
@@ -68,6 +69,11 @@ def rows(results: Sequence[CellResult]) -> list[Row]:
     return [
         _row(r, fastest, floor, r.cell.method not in oracles) for r in sorted(results, key=rank)
     ]
+
+
+def _without_time(result: CellResult) -> CellResult:
+    """Return ``result`` without a time: one is shown only for a Jacobian that agrees."""
+    return replace(result, median_s=None, iqr_s=None)
 
 
 def _row(result: CellResult, fastest: float | None, floor: float | None, ranked: bool) -> Row:

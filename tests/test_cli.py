@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jacbench import cli, results
+from jacbench import cli, results, results_writer
 from jacbench.cell import CellResult, Verdict
 from tests import samples
 from tests.runs import JACBENCH, PROBLEM, environment, jacbench, run, strict
@@ -56,7 +56,7 @@ def stored(tmp_path: Path) -> Path:
         CellResult(cell=samples.cell("a.b"), verdict=Verdict.FAILED, reason="[red]\x07no[/red]"),
         absent={"jax": "backend 'jax' \x1b]0;title\x07 is not installed"},
     )
-    return results.write(tmp_path / "stored.json", results.document(run_, {}))
+    return results_writer.write(tmp_path / "stored.json", results.document(run_, {}))
 
 
 def mistake(told: Told) -> str:

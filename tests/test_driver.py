@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import jacbench as jb
-from jacbench import JacbenchError, Problem, Verdict, results
+from jacbench import JacbenchError, Problem, Verdict, results_writer
 from tests.runs import PROBLEM, environment, jacbench, scratch, strict, tiny_site
 from tests.test_results import schema_errors
 
@@ -303,7 +303,7 @@ def test_mistakes_leave_no_file(tmp_path: Path) -> None:
 def test_disk_that_fills_up_during_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(results.tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(results_writer.tempfile, "tempdir", str(tmp_path / "tmp"))
     replace = Path.replace
 
     def full(self: Path, target: Path) -> Path:

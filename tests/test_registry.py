@@ -104,12 +104,14 @@ def test_entry_points_that_give_no_descriptor_are_told_and_left_out(entries: lis
     entries += [
         Entry("raises", ImportError("two\nlines in /home/somebody/lib/thing.py")),
         Entry("text", "a string"),
+        Entry("leaves", SystemExit("no licence")),
         Entry("twice", descriptor("good")),
         Entry("good", descriptor("good")),
     ]
     assert list(registry.descriptors()) == ["good"]
     assert registry.broken() == {
         "raises": "backend 'raises' is broken: ImportError: two lines in thing.py",
+        "leaves": "backend 'leaves' is broken: SystemExit: no licence",
         "text": "backend 'text': some.module:thing is a str: the entry point must name a "
         "jacbench.backend.Descriptor",
         "twice": "backend 'good' is offered twice; some.module:thing is left out",

@@ -18,9 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jacbench import read, results
+from jacbench import read, results, results_writer
 from jacbench.errors import JacbenchError
 from jacbench.results import Run, json_safe
+from jacbench.settings import Settings
 from tests import samples
 from tests.runs import strict
 
@@ -62,7 +63,7 @@ def refusal(folder: Path, text: str) -> str:
 @same_folder
 @given(run=samples.runs)
 def test_read_gives_what_was_written(tmp_path: Path, run: Run) -> None:
-    path = results.write(tmp_path / "run.json", results.document(run, OPTIONS))
+    path = results_writer.write(tmp_path / "run.json", results.document(run, OPTIONS))
     again = read(path)
     assert again.cells == run.cells
     assert again.to_json() == run.to_json()
@@ -104,20 +105,20 @@ def test_every_field_is_described() -> None:
 
 def test_samples_of_each_timed_cell_come_back(tmp_path: Path) -> None:
     run = samples.run(samples.agrees(), samples.agrees("jax.jacrev", 2e-5))
-    again = read(results.write(tmp_path / "run.json", results.document(run, OPTIONS)))
+    again = read(results_writer.write(tmp_path / "run.json", results.document(run, OPTIONS)))
     assert again.samples == run.samples
 
 
 def test_read_takes_a_path_as_text(tmp_path: Path) -> None:
     run = samples.run(samples.agrees())
-    path = results.write(tmp_path / "run.json", results.document(run, OPTIONS))
+    path = results_writer.write(tmp_path / "run.json", results.document(run, OPTIONS))
     assert read(str(path)).cells == run.cells
 
 
 def test_not_a_number_is_written_as_null(tmp_path: Path) -> None:
     run = samples.run(samples.agrees(error=float("nan"), notes={"loss": float("inf")}))
     run.fingerprint = {**samples.FINGERPRINT, "load": [float("nan")] * 3}
-    path = results.write(tmp_path / "run.json", results.document(run, OPTIONS))
+    path = results_writer.write(tmp_path / "run.json", results.document(run, OPTIONS))
     block = strict(path.read_text())["jacbench"]
     assert block["cells"][0]["error"] is None
     assert block["cells"][0]["notes"] == {"loss": None}
@@ -157,14 +158,14 @@ def test_json_safe_takes_tuples_and_numpy_floats() -> None:
 def test_file_is_written_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = results.write(tmp_path / "run.json", {"old": 1})
+    path = results_writer.write(tmp_path / "run.json", {"old": 1})
 
     def refuse(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(results.os, "fsync", refuse)
+    monkeypatch.setattr(results_writer.os, "fsync", refuse)
     with pytest.raises(JacbenchError, match=r"could not be written to .*Input/output error"):
-        results.write(path, {"new": 2})
+        results_writer.write(path, {"new": 2})
     assert json.loads(path.read_text()) == {"old": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
 
@@ -175,7 +176,7 @@ def test_results_go_elsewhere_where_their_folder_fails(
     folder, elsewhere = tmp_path / "full", tmp_path / "tmp"
     folder.mkdir()
     elsewhere.mkdir()
-    monkeypatch.setattr(results.tempfile, "tempdir", str(elsewhere))
+    monkeypatch.setattr(results_writer.tempfile, "tempdir", str(elsewhere))
     replace = Path.replace
 
     def full(self: Path, target: Path) -> Path:
@@ -184,7 +185,7 @@ def test_results_go_elsewhere_where_their_folder_fails(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", full)
-    written = results.write(folder / "run.json", {"precious": 1})
+    written = results_writer.write(folder / "run.json", {"precious": 1})
     assert written.is_relative_to(elsewhere)
     assert json.loads(written.read_text()) == {"precious": 1}
     assert list(folder.iterdir()) == []
@@ -193,9 +194,10 @@ def test_results_go_elsewhere_where_their_folder_fails(
 def test_full_disk_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("resource", reason="a limit on file sizes needs POSIX")
     code = (
-        "import resource, sys; from pathlib import Path; from jacbench import results, errors\n"
+        "import resource, sys; from pathlib import Path\n"
+        "from jacbench import results_writer, errors\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-        "try: results.write(Path(sys.argv[1]), {'much': 'x' * 1000})\n"
+        "try: results_writer.write(Path(sys.argv[1]), {'much': 'x' * 1000})\n"
         "except errors.JacbenchError as exc: print(exc)\n"
     )
     target = tmp_path / "run.json"
@@ -213,7 +215,7 @@ def test_full_disk_is_one_line(tmp_path: Path) -> None:
 
 
 def test_two_runs_of_one_second_get_two_files(tmp_path: Path) -> None:
-    paths = [results.new_path(tmp_path) for _ in range(20)]
+    paths = [results_writer.new_path(tmp_path) for _ in range(20)]
     assert len(set(paths)) == 20
     assert all(path.parent == tmp_path and path.suffix == ".json" for path in paths)
 
@@ -222,11 +224,11 @@ def test_two_runs_of_one_second_get_two_files(tmp_path: Path) -> None:
 def test_folder_that_cannot_be_written(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(JacbenchError, match=r"^output folder .* cannot be written: .*--output$"):
-        results.check_folder(tmp_path / name)
+        results_writer.check_folder(tmp_path / name)
 
 
 def test_folder_is_made_and_left_empty(tmp_path: Path) -> None:
-    results.check_folder(tmp_path / "new" / "folder")
+    results_writer.check_folder(tmp_path / "new" / "folder")
     assert list((tmp_path / "new" / "folder").iterdir()) == []
 
 
@@ -375,3 +377,30 @@ def test_truncated_and_overwritten_files_are_read_or_refused(
 @pytest.mark.parametrize("end", range(0, 400, 13))
 def test_every_truncation_is_refused(tmp_path: Path, good: dict[str, Any], end: int) -> None:
     refusal(tmp_path, json.dumps(good)[:end])
+
+
+def test_a_save_on_the_way_may_fail_and_the_last_one_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = results_writer.Store(tmp_path, Settings())
+    run = samples.run(samples.agrees())
+
+    def refuse(*_: object) -> None:
+        raise JacbenchError("no room")
+
+    monkeypatch.setattr(results_writer, "write", refuse)
+    store(run, final=False)
+    with pytest.raises(JacbenchError, match="no room"):
+        store(run, final=True)
+    monkeypatch.undo()
+    store(run, final=True)
+    assert run.path is not None
+    assert read(run.path).cells == run.cells
+
+
+def test_a_run_has_one_file_however_often_it_is_saved(tmp_path: Path) -> None:
+    store = results_writer.Store(tmp_path, Settings())
+    run = samples.run(samples.agrees())
+    for final in (False, False, True):
+        store(run, final=final)
+    assert [run.path] == list(tmp_path.iterdir())

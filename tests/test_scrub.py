@@ -58,6 +58,14 @@ def test_files_are_named_relative_to_the_import_path() -> None:
     assert shown == 'File "numpy/linalg/__init__.py", line 1'
 
 
+def test_files_off_the_import_path_are_named_from_their_package(tmp_path: Path) -> None:
+    package = tmp_path / "somewhere" / "package" / "inner"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    assert scrub.relative(package / "module.py", roots=[]) == "package/inner/module.py"
+
+
 def test_temporary_files_are_relative_to_their_folder() -> None:
     path = Path(tempfile.gettempdir()).resolve() / "run-1" / "part.json"
     assert str(path.parent.parent) not in scrub.text(f"cannot write {path}")

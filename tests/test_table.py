@@ -67,6 +67,13 @@ def test_fastest_first_then_oracles_apart_then_what_has_no_time() -> None:
     assert "torch.functional: failed: RuntimeError: no" in text
 
 
+def test_no_time_beside_a_wrong_jacobian_whatever_a_file_says() -> None:
+    wrong = replace(agrees("jax.jacrev", 1e-9), verdict=Verdict.DISAGREES, reason="edited")
+    right, shown_wrong = shown(samples.run(wrong, agrees("torch.func.jacrev", 4e-5)))
+    assert (right["method"], right["x fastest"]) == ("torch.func.jacrev", "1.00")
+    assert (shown_wrong["median"], shown_wrong["verdict"]) == ("", "disagrees")
+
+
 def test_floor_alone_is_not_ranked() -> None:
     (row,) = shown(samples.run(agrees("numpy.analytic")))
     assert row["method"] == "numpy.analytic (floor)"

@@ -56,6 +56,20 @@ class CentralDifference(NumpyMethod):
     (2nd ed., 2006), section 8.1.
     """
 
+    def unsupported(
+        self, problem: Problem | None, operator: str, device: str, dtype: str
+    ) -> str | None:
+        """Refuse a step that would cross a kink: the difference would be of two functions."""
+        if problem is not None and problem.kink_distance is not None:
+            entries = [*tree.leaves(problem.x), *tree.leaves(problem.elsewhere)]
+            step = _relative_step(dtype) * max(1.0, *(float(np.abs(e).max()) for e in entries))
+            if step >= problem.kink_distance:
+                return (
+                    f"the {dtype} step of {step:.1g} would cross a kink of the function, "
+                    f"{problem.kink_distance:.1g} away"
+                )
+        return super().unsupported(problem, operator, device, dtype)
+
     def tolerance(self, dtype: str) -> float:
         """Return 100 eps^(2/3): both errors are of that order, times derivatives of order 1."""
         eps = float(np.finfo(dtype).eps)
@@ -64,7 +78,7 @@ class CentralDifference(NumpyMethod):
     def prepare(self, target: Target) -> Prepared:
         """Choose the relative step for the dtype."""
         function, constants = target.function, target.constants
-        relative = float(np.finfo(target.dtype).eps) ** (1 / 3)
+        relative = _relative_step(target.dtype)
 
         def call(x: Any) -> Any:
             work = tree.map_leaves(np.array, x)
@@ -83,6 +97,10 @@ class CentralDifference(NumpyMethod):
             return np.stack(columns, axis=1)
 
         return Prepared(call)
+
+
+def _relative_step(dtype: str) -> float:
+    return math.cbrt(float(np.finfo(dtype).eps))
 
 
 class ComplexStep(NumpyMethod):

@@ -153,6 +153,7 @@ def generator(entry: Entry) -> Problem:
         x=rng.standard_normal((100, 2)),
         constants=(_layers(rng, [2, 100, 100, 100, 2]),),
         jacobian=_generator_by_x,
+        kink_distance=8e-5,
     )
 
 

@@ -64,10 +64,6 @@ TWINS = {
     "shape/wide": (4, 64),
     "basics/generator": (24, 24),
 }
-KINK = (
-    "central differences in float32 step by 0.005, which crosses kinks of the leaky ReLU: the "
-    "check is right to say so"
-)
 
 
 @functools.cache
@@ -170,8 +166,6 @@ def check_unsupported(result: CellResult) -> None:
 @pytest.mark.parametrize(("problem", "method", "dtype"), [*CASES, *COMPILED_CASES])
 def test_agrees_or_says_why_not(problem: str, method: str, dtype: str) -> None:
     installed(method)
-    if (method, problem, dtype) == ("numpy.central-difference", "basics/generator", "float32"):
-        pytest.skip(KINK)
     slow = dtype == "float32" and (method, problem) in SLOW
     if slow or (method, problem) == SLOWEST:
         problem = twin(problem).name

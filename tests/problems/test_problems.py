@@ -159,6 +159,28 @@ def test_generator_is_block_diagonal_and_off_its_kinks() -> None:
             x = np.where(z > 0, z, 0.2 * z)  # noqa: PLW2901
 
 
+def test_generator_is_as_far_from_its_kinks_as_declared() -> None:
+    problem = problems.get("basics/generator")
+    assert problem.kink_distance is not None
+    hidden = problem.constants[0][:-1]
+
+    def signs(x: Any) -> list[Any]:
+        found = []
+        for W, b in hidden:
+            z = x @ W + b
+            found.append(z > 0)
+            x = np.where(z > 0, z, 0.2 * z)
+        return found
+
+    # samples do not see each other, so that one input of each may move at once
+    for x in (problem.x, problem.elsewhere):
+        for step in (problem.kink_distance, -problem.kink_distance):
+            for i in range(2):
+                moved = x.copy()
+                moved[:, i] += step
+                assert all(map(np.array_equal, signs(x), signs(moved)))
+
+
 def test_catalogue_imports_no_numpy() -> None:
     code = (
         "import sys; from jacbench import problems; problems.matching(['*']); "

@@ -1,0 +1,119 @@
+"""Results files are read as untrusted data: nothing in them is executed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from jacbench.cell import CellResult
+from jacbench.errors import JacbenchError
+from jacbench.results import SCHEMA, Run
+
+_WORDS = ("problem", "operator", "method", "backend", "device", "dtype")
+_NUMBERS = (
+    *("m", "n", "error", "tolerance", "prepare_s", "first_call_s", "median_s", "iqr_s"),
+    *("rounds", "iterations", "peak_bytes", "chunk_size"),
+)
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(_WORDS, (str,)),
+    "threads": (int,),
+    **dict.fromkeys(_NUMBERS, (int, float, NoneType)),
+    **dict.fromkeys(("reason", "reference", "traceback"), (str, NoneType)),
+    "worst": (dict, NoneType),
+    "notes": (dict,),
+}
+"""What each field of a cell may be; a reader refuses anything else."""
+
+
+def read(path: str | os.PathLike[str]) -> Run:
+    """Read a results file, as untrusted data: nothing in it is executed.
+
+    Raises
+    ------
+    JacbenchError
+        One line where the file cannot be read, is cut short, is not JSON, is of another kind or
+        of a newer schema.
+    """
+    who = f"results file {str(path)!r}"
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as exc:
+        raise JacbenchError(
+            f"{who} cannot be read: {getattr(exc, 'strerror', None) or exc}"
+        ) from None
+    try:
+        content = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
+        cut = not text.strip() or getattr(exc, "pos", 0) >= len(text.rstrip()) - 1
+        state = "is cut short" if cut else f"is not JSON ({exc})"
+        raise JacbenchError(f"{who} {state}: make it again with jacbench run") from None
+    inner = content.get("jacbench") if isinstance(content, dict) else None
+    if not isinstance(inner, dict):
+        kind = (
+            "pytest-benchmark file without jacbench's cells" if _is_benchmark(content) else "file"
+        )
+        raise JacbenchError(f"{who} is another kind of {kind}: give one that jacbench run wrote")
+    schema = inner.get("schema")
+    if type(schema) is not int or not 1 <= schema <= SCHEMA:
+        raise JacbenchError(
+            f"{who} has schema {schema!r} and this jacbench reads up to {SCHEMA}: "
+            "pip install --upgrade jacbench"
+        )
+    try:
+        return _parse(inner, content.get("benchmarks", []))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
+        raise JacbenchError(
+            f"{who} is damaged ({type(exc).__name__}: {str(exc)[:200]}): make it again with "
+            "jacbench run"
+        ) from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_benchmark(content: Any) -> bool:
+    return isinstance(content, dict) and "benchmarks" in content and "machine_info" in content
+
+
+def _parse(inner: Mapping[str, Any], benchmarks: Sequence[Any]) -> Run:
+    for row in inner["cells"]:
+        _check_kinds(row)
+    cells = [CellResult.from_json(row) for row in inner["cells"]]
+    by_key = {result.cell.key: result.cell for result in cells}
+    samples = {
+        by_key[row["param"]]: [_finite(value) for value in row["stats"].get("data", [])]
+        for row in benchmarks
+        if row.get("param") in by_key
+    }
+    return Run(
+        cells,
+        dict(inner["fingerprint"]),
+        {str(name): str(why) for name, why in dict(inner.get("absent", {})).items()},
+        samples,
+        bool(inner.get("interrupted", False)),
+    )
+
+
+def _check_kinds(row: Mapping[str, Any]) -> None:
+    for name, kinds in KINDS.items():
+        if name not in row:
+            continue
+        value = row[name]
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise TypeError(f"{name} is {str(value)[:80]!r}")
+        if isinstance(value, (int, float)):
+            _finite(value)
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{str(value)[:80]!r} is not a number")
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is not finite")
+    return float(value)
