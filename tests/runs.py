@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import importlib.util
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,8 @@ def scratch() -> Path:
 
 def _pip(*words: str) -> None:
     for name in ("pip", "setuptools"):
-        if importlib.util.find_spec(name) is None:
+        # Asked of the metadata: looking for the module wakes setuptools' distutils, which warns.
+        if not list(metadata.distributions(name=name)):
             pytest.skip(f"{name} is not installed")
     offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
     done = run([sys.executable, "-m", "pip", words[0], *offline, "-q", *words[1:]], scratch())

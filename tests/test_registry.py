@@ -37,7 +37,7 @@ class Entry:
         self.gives = gives
 
     def load(self) -> object:
-        if isinstance(self.gives, Exception):
+        if isinstance(self.gives, BaseException):
             raise self.gives
         return self.gives
 
