@@ -59,7 +59,7 @@ class Harness:
         self.verify_pins = verify_pins
         self.settings: dict[str, dict[str, Any]] = {}
         self.settled: dict[Cell, Settled] = {}
-        self._warm: set[str] = set()
+        self._warm: set[tuple[str, str]] = set()
         self._references: dict[tuple[str, str], Reference | JacbenchError] = {}
         self._outputs: dict[str, int] = {}
 
@@ -135,9 +135,9 @@ class Harness:
 
     def _warm_up(self, backend: Backend, method: Method, cell: Cell) -> None:
         """Let the library pay for its lazy imports (0.7 s in torch) before anything is timed."""
-        if method.info.name in self._warm:
+        if (method.info.name, cell.device) in self._warm:
             return
-        self._warm.add(method.info.name)
+        self._warm.add((method.info.name, cell.device))
         x = backend.put(np.array([1.0, 2.0]), cell.device, cell.dtype)
         target = Target(
             function=lambda x: x * x,

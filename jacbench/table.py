@@ -171,7 +171,46 @@ def terminal(run: Run, console: Console, *, timed: bool) -> RenderableType:
         parts.append(Text())
     if timed:
         parts.append(Text(LEGEND, style="dim"))
+        parts += [Text(), _glance_table(run)]
     return Group(*parts)
+
+
+def glance(run: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return head and rows of the fastest method of each library, one row for each group."""
+    oracles = [d.name for d in registry.descriptors().values() if d.oracle]
+    backends = list(dict.fromkeys(result.cell.backend for result in run.cells))
+    ranked = [name for name in backends if name not in oracles]
+    body = []
+    for title, results in groups(run):
+        agreed = [r for r in results if r.verdict is Verdict.AGREES and r.median_s is not None]
+        best = [_fastest([r for r in agreed if r.cell.backend == name]) for name in ranked]
+        floor = _fastest([r for r in agreed if r.cell.method == FLOOR])
+        first = _fastest([r for r in agreed if r.cell.backend in ranked])
+        cells = [_named(r, first) for r in best]
+        body.append((title, *cells, "" if floor is None else format_seconds(floor.median_s)))
+    return ("fastest of each library", *ranked, "floor"), body
+
+
+def _fastest(results: Sequence[CellResult]) -> CellResult | None:
+    return min(results, key=lambda result: result.median_s or 0.0, default=None)
+
+
+def _named(result: CellResult | None, first: CellResult | None) -> str:
+    if result is None or first is None:
+        return ""
+    short = result.cell.method.removeprefix(f"{result.cell.backend}.")
+    ratio = "fastest" if result is first else f"x {_ratio(result.median_s, first.median_s)}"
+    return f"{short} {format_seconds(result.median_s)} ({ratio})"
+
+
+def _glance_table(run: Run) -> Table:
+    head, body = glance(run)
+    table = Table(box=SIMPLE_HEAD)
+    for name in head:
+        table.add_column(Text(printable(name)), overflow="fold")
+    for row in body:
+        table.add_row(*(Text(printable(text)) for text in row))
+    return table
 
 
 def _fitting(
@@ -212,22 +251,26 @@ def printable(text: str) -> str:
 
 
 def markdown(run: Run) -> str:
-    """Return the tables of ``run`` as Markdown."""
-    parts = []
+    """Return the tables of ``run`` as Markdown: the fastest of each library first."""
+    head, body = glance(run)
+    parts = ["\n".join(["### At a glance", "", *_markdown_lines(head, body, "---")])]
     for title, results in groups(run):
-        body = rows(results)
-        head = (*COLUMNS, "verdict")
-        lines = [
-            f"### {_escaped(title)}",
-            "",
-            "| " + " | ".join(head) + " |",
-            "| --- |" + " ---: |" * (len(head) - 2) + " --- |",
+        told = [
+            (*row.cells, f"{row.verdict}: {row.reason}" if row.reason else str(row.verdict))
+            for row in rows(results)
         ]
-        for row in body:
-            told = f"{row.verdict}: {row.reason}" if row.reason else str(row.verdict)
-            lines.append("| " + " | ".join(_escaped(text) for text in (*row.cells, told)) + " |")
-        parts.append("\n".join(lines))
+        lines = _markdown_lines((*COLUMNS, "verdict"), told, "---:")
+        parts.append("\n".join([f"### {_escaped(title)}", "", *lines]))
     return "\n\n".join(parts) + "\n"
+
+
+def _markdown_lines(head: Sequence[str], body: Iterable[Sequence[str]], middle: str) -> list[str]:
+    """Return a Markdown table; ``middle`` aligns all columns but the first and the last."""
+    return [
+        "| " + " | ".join(map(_escaped, head)) + " |",
+        "| --- |" + f" {middle} |" * (len(head) - 2) + " --- |",
+        *("| " + " | ".join(map(_escaped, row)) + " |" for row in body),
+    ]
 
 
 def _escaped(text: str) -> str:

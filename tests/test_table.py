@@ -141,7 +141,8 @@ def test_markdown_shows_names_as_text() -> None:
     assert all(c.isprintable() or c == "\n" for c in text)
     # Every row still has as many cells as the head.
     rows = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
-    assert {row.count("|") for row in rows} == {len(table.COLUMNS) + 2}
+    head, _ = table.glance(hostile_run())
+    assert {row.count("|") for row in rows} == {len(table.COLUMNS) + 2, len(head) + 1}
 
 
 @given(run=samples.runs)
@@ -179,3 +180,20 @@ def test_shown_seconds_are_within_half_a_percent(seconds: float) -> None:
     number, unit = table.format_seconds(seconds).split()
     scale = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1.0}[unit]
     assert abs(float(number) * scale - seconds) <= 0.0051 * seconds
+
+
+def test_glance_names_the_fastest_of_each_library() -> None:
+    run = samples.run(
+        agrees("torch.func.jacrev", 4e-5),
+        agrees("torch.grad-loop", 9e-5),
+        agrees("jax.jacrev", 2e-5),
+        replace(agrees("jax.jacfwd", 1e-9), verdict=Verdict.DISAGREES, reason="wrong"),
+        refused("autograd.jvp", Verdict.FAILED, "RuntimeError: no"),
+        agrees("numpy.analytic", 1e-6),
+    )
+    head, body = table.glance(run)
+    assert head == ("fastest of each library", "torch", "jax", "autograd", "floor")
+    ((_, *cells),) = body
+    assert cells == ["func.jacrev 40.0 µs (x 2.00)", "jacrev 20.0 µs (fastest)", "", "1.00 µs"]
+    assert "jacrev 20.0 µs (fastest)" in terminal(run)
+    assert "| func.jacrev 40.0 µs (x 2.00) | jacrev 20.0 µs (fastest) |" in table.markdown(run)

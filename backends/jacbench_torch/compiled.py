@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import itertools
 import os
 import shutil
@@ -45,7 +46,9 @@ class Compiled(TorchMethod):
         """Say what Inductor would lack on this machine."""
         reason = super().unsupported(problem, operator, device, dtype)
         if reason is None and device == "cpu":
-            reason = _missing_tool()
+            return _missing_tool()
+        if reason is None and importlib.util.find_spec("triton") is None:
+            return "torch.compile builds Triton kernels on CUDA and triton is missing: install it"
         return reason
 
     def prepare(self, target: Target) -> Prepared:
