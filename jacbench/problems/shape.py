@@ -43,6 +43,7 @@ def _function(xp: Namespace, x: Any, first: Any, second: Any) -> Any:
 def _jacobian(x: Array, first: Any, second: Any) -> Array:
     (W1, b1), (W2, _) = first, second
     slope = 1 - np.tanh(x @ W1 + b1) ** 2
-    # The slope goes with the smaller factor: on 2048 x 32 that is twice as fast.
-    J: Array = W2.T @ (slope[:, None] * W1.T) if len(x) < len(W2.T) else (W2.T * slope) @ W1.T
-    return J
+    # The slope goes with the smaller factor, and the products are of rows as they lie in memory:
+    # twice as fast on 2048 x 32 as (W2.T * slope) @ W1.T.
+    by_input: Array = (W1 * slope) @ W2 if len(W1) < len(W2.T) else W1 @ (slope[:, None] * W2)
+    return by_input.T
