@@ -156,12 +156,19 @@ class Harness:
     def measure_memory(self, cell: Cell) -> int | None:
         """Return the peak memory of one call of a cell that agrees, in bytes.
 
-        Only after everything is timed: measuring changes how the allocator works.
+        None where the system cannot say, and where the call fails now: its times stand. Only
+        after everything is timed: measuring changes how the allocator works.
         """
         settled = self.settled[cell]
         if settled.prepared is None or not memory.prepare_to_measure():
             return None
-        return self._peak(cell, settled.prepared.call, settled.x)
+        with warnings.catch_warnings():
+            # They were kept when the cell was settled; a session may turn them into errors.
+            warnings.simplefilter("ignore")
+            try:
+                return self._peak(cell, settled.prepared.call, settled.x)
+            except Exception:  # noqa: BLE001 - whatever a method raises
+                return None
 
     def _peak(self, cell: Cell, call: Callable[[Any], Any], x: Any) -> int | None:
         call(x)  # what a visit long ago left cold comes back now
