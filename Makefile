@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What the caller's shell has active must not leak into this environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTEST_ADDOPTS
 
-.PHONY: bench test lint faults overhead clean
+.PHONY: bench test lint faults overhead pages clean
 
 bench: $(VENV)/.installed
 	$(BIN)/jacbench run 'basics/*'
@@ -25,6 +25,9 @@ faults: $(VENV)/.installed
 overhead: $(VENV)/.installed
 	$(BIN)/python benchmarks/overhead_xp.py
 	$(BIN)/python benchmarks/overhead_wrapper.py
+
+pages: $(VENV)/.installed
+	$(BIN)/python benchmarks/pages.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jacbench needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'

@@ -1,0 +1,97 @@
+"""Write the tables of README.md and results/README.md anew from the files in results/.
+
+    python benchmarks/pages.py
+
+What stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` is replaced; the rest is prose
+and is left alone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from jacbench import read, table
+from jacbench.results import Run
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+SHOWN = "basics/mlp-weights"
+"""The problem whose table the README shows, in float64."""
+
+
+def overhead(name: str, arms: tuple[str, str], first: str, label: Callable[[Any], str]) -> str:
+    """Return the table of one overhead benchmark: each ratio beside that of a call to itself."""
+    rows = json.loads((RESULTS / f"overhead-{name}.json").read_text(encoding="utf-8"))["rows"]
+    lines = [
+        f"| {first} | without | ratio | 95 % | without / without | 95 % |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        ratio, itself = (row[arm] for arm in arms)
+        figures = [
+            f"{ratio['b_median_s'] * 1e6:.1f} µs",
+            *(f(r) for r in (ratio, itself) for f in (_median, _interval)),
+        ]
+        lines.append(f"| {label(row)} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def _median(ratio: dict[str, float]) -> str:
+    return f"{ratio['median']:.3f}"
+
+
+def _interval(ratio: dict[str, float]) -> str:
+    return f"{ratio['low']:.3f} to {ratio['high']:.3f}"
+
+
+def xp_label(row: dict[str, Any]) -> str:
+    """Name a row of the overhead of the namespace."""
+    return f"{row['problem']}, {row['library']}" + ("" if row["judged"] else " (not judged)")
+
+
+def readme_table(run: Run) -> str:
+    """Return one table as a terminal shows it."""
+    cells = [r for r in run.cells if (r.cell.problem, r.cell.dtype) == (SHOWN, "float64")]
+    file = io.StringIO()
+    console = Console(file=file, width=150)
+    some = Run(cells, run.fingerprint, samples=run.samples)
+    console.print(table.terminal(some, console, timed=True))
+    text = file.getvalue().partition(table.LEGEND[:20])[0]
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(["```text", *lines, "```"])
+
+
+def fill(path: Path, **parts: str) -> None:
+    """Replace the named parts of a page."""
+    page = path.read_text(encoding="utf-8")
+    for name, text in parts.items():
+        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        found = re.search(re.escape(begin) + ".*?" + re.escape(end), page, re.DOTALL)
+        if found is None:
+            raise SystemExit(f"{path.name} has no part {name!r}: put {begin.strip()} and its end")
+        page = page[: found.start()] + begin + text + end + page[found.end() :]
+    path.write_text(page, encoding="utf-8")
+
+
+def main() -> None:
+    """Write both pages."""
+    (path,) = RESULTS.glob("cpu-*.json")
+    run = read(path)
+    fill(ROOT / "README.md", table=readme_table(run))
+    fill(
+        RESULTS / "README.md",
+        wrapper=overhead("wrapper", ("through", "itself"), "method", lambda row: row["method"]),
+        xp=overhead("xp", ("overhead", "same"), "problem, library", xp_label),
+        tables=table.markdown(run).strip(),
+    )
+
+
+if __name__ == "__main__":
+    main()
