@@ -138,7 +138,6 @@ class _Backend:
         self.saved = time.monotonic()
         self.current: Cell | None = None
         self.ready = False
-        self.ended = False
         self.measuring_memory = False
         self.since = 0.0
 
@@ -158,8 +157,7 @@ class _Backend:
 
     def _follow(self, worker: Worker) -> bool:
         """Take the worker's events until it ends; say whether it outran its time."""
-        self.current, self.ready, self.ended = None, False, False
-        self.measuring_memory = False
+        self.current, self.ready, self.measuring_memory = None, False, False
         self.since = time.monotonic()
         while True:
             running = worker.running()
@@ -179,8 +177,6 @@ class _Backend:
         self.since = time.monotonic()
         if kind == "ready":
             self.ready = True
-        elif kind == "end":
-            self.ended = True
         elif cell is None:
             return
         elif kind in ("start", "memory-start"):

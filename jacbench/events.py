@@ -13,7 +13,7 @@ class EventWriter:
 
     The kinds: ``ready`` (settings of the process), ``start`` (a visit of a cell begins),
     ``settled`` (its verdict), ``timed`` (its samples), ``done`` (the visit ends), ``memory-start``
-    and ``memory``, ``end``.
+    and ``memory``.
     """
 
     def __init__(self, path: Path | None) -> None:

@@ -22,12 +22,13 @@ def render(everything: Mapping[str, Any]) -> RenderableType:
         for m in everything["methods"]
     ]
     problems = [(p["name"], f"{p['m']} x {p['n']}", p["summary"]) for p in everything["problems"]]
-    return Group(
+    tables = (
         _table("backends", ("name", "version", ""), backends),
         _table("devices", ("name", "backends", ""), devices),
         _table("methods", ("name", "", "what it is"), methods),
         _table("problems", ("name", "m x n", "what it is"), problems),
     )
+    return Group(*(part for table in tables for part in (table, Text())))
 
 
 def _state(backend: Mapping[str, Any]) -> str:

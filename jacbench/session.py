@@ -258,7 +258,6 @@ class Session:
         timed = self._harness is not None and not option("jacbench_check")
         if timed and not option("benchmark_disable") and not option("collectonly"):
             self._measure_memory()
-        self.events("end")
         return outcome
 
     def _measure_memory(self) -> None:
