@@ -89,8 +89,8 @@ def too_large(m: int, n: int, dtype: str, limit: int | None) -> str | None:
 def prepare_to_measure() -> bool:
     """Make the allocator give large blocks back at once; say whether peaks can be measured.
 
-    With blocks of 64 KiB and more in mappings of their own a peak repeats within 0.2 MB. That
-    changes times, so that it is done once everything is timed.
+    With blocks of 64 KiB and more in mappings of their own, and what is free given back, a peak
+    repeats within about 1 %. That changes times, so that it is done once everything is timed.
     """
     if not (sys.platform == "linux" and _STATUS.exists() and _CLEAR.exists()):
         return False
