@@ -18,7 +18,7 @@ TOLERANCES = {
 }
 """Normwise tolerances by dtype and kind of device.
 
-About 4500 and 170 units of roundoff: a few hundred operations in a row, each with the error bound
+About 4500 and 170 machine epsilons: a few hundred operations in a row, each with the error bound
 of a sum over some hundred terms (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
 2002, section 3.5), stay below; TF32 (1e-3) and a float32 leak into float64 (1e-7) do not.
 """

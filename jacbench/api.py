@@ -47,7 +47,9 @@ def check(
     ----------
     what
         Shell patterns over problem names (none: all of them), or :class:`Problem` objects. Named
-        problems are checked in worker processes, which may crash or hang; objects in this one.
+        problems are checked in worker processes, which may crash or hang; objects in this one,
+        whose settings change and stay so: float64 in JAX, torch's threads, products at full
+        precision.
     methods, devices, dtypes
         Patterns and names, as on the command line; empty: all methods, ``cpu``, ``float64``.
     threads
@@ -154,6 +156,13 @@ def _go(
         return driver.drive(cells, settings, progress or Quiet(), save)
     here = in_process.measure(own, given, settings)
     if cells:
-        here = results.joined(driver.drive(cells, settings, progress or Quiet()), here)
+        save(here, final=False)
+        # Whoever interrupted the first part does not want the second.
+        named = (
+            results.not_run(cells)
+            if here.interrupted
+            else driver.drive(cells, settings, progress or Quiet())
+        )
+        here = results.joined(named, here)
     save(here, final=True)
     return here

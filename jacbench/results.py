@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jacbench import fingerprint, selection
-from jacbench.cell import Cell, CellResult
+from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.suite import FULLNAME
 
 SCHEMA = 1
@@ -78,6 +78,12 @@ def describe(settings: Mapping[str, Any]) -> dict[str, Any]:
         "settings": dict(settings),
         "load": fingerprint.load(),
     }
+
+
+def not_run(cells: Sequence[Cell]) -> Run:
+    """Return the run of ``cells`` that an interrupt kept from their turn."""
+    rows = [CellResult(cell=cell, verdict=Verdict.NOT_RUN, reason="interrupted") for cell in cells]
+    return Run(rows, describe({}), selection.absent(), interrupted=True)
 
 
 def joined(first: Run, second: Run) -> Run:

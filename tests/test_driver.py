@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import jacbench as jb
-from jacbench import JacbenchError, Problem, Verdict, results_writer
+from jacbench import JacbenchError, Problem, Run, Verdict, api, read, results, results_writer
 from tests.runs import PROBLEM, environment, jacbench, scratch, strict, tiny_site
 from tests.test_results import schema_errors
 
@@ -316,3 +316,25 @@ def test_disk_that_fills_up_during_a_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert run.path is not None
     assert run.path.is_relative_to(tmp_path / "tmp")
     assert jb.read(run.path).cells == run.cells
+
+
+def test_interrupt_in_this_process_keeps_the_named_problems_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(cells: Any, *_: Any) -> Run:
+        return results.not_run(cells)
+
+    def never(*_: Any) -> Run:
+        raise AssertionError("workers were started after an interrupt")
+
+    monkeypatch.setattr(api.in_process, "measure", interrupted)
+    monkeypatch.setattr(api.driver, "drive", never)
+    own = Problem(name="mine/square", function=lambda xp, x: x * x, x=np.ones(2))
+    done = api.run(own, PROBLEM, methods=["numpy.analytic"], output=tmp_path)
+    assert done.interrupted
+    assert {(r.cell.problem, r.verdict) for r in done.cells} == {
+        ("mine/square", Verdict.NOT_RUN),
+        (PROBLEM, Verdict.NOT_RUN),
+    }
+    assert done.path is not None
+    assert read(done.path).interrupted
