@@ -11,9 +11,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jacbench.api import check, jacobian, list, run  # noqa: A004 - the command's name
+    from jacbench.api import (
+        batch_jacobian,
+        check,
+        jacobian,
+        jvp,
+        list,  # noqa: A004 - the command's name
+        run,
+        value_and_jacobian,
+        vjp,
+    )
     from jacbench.cell import Cell, CellResult, Verdict
     from jacbench.errors import JacbenchError
+    from jacbench.fault import KnownFault
     from jacbench.problem import Problem
     from jacbench.results import Run
     from jacbench.results_reader import read
@@ -22,28 +32,38 @@ __all__ = [
     "Cell",
     "CellResult",
     "JacbenchError",
+    "KnownFault",
     "Problem",
     "Run",
     "Verdict",
+    "batch_jacobian",
     "check",
     "jacobian",
+    "jvp",
     "list",
     "read",
     "run",
+    "value_and_jacobian",
+    "vjp",
 ]
 
 _HOMES = {
     "Cell": "cell",
     "CellResult": "cell",
     "JacbenchError": "errors",
+    "KnownFault": "fault",
     "Problem": "problem",
     "Run": "results",
     "Verdict": "cell",
+    "batch_jacobian": "api",
     "check": "api",
     "jacobian": "api",
+    "jvp": "api",
     "list": "api",
     "read": "results_reader",
     "run": "api",
+    "value_and_jacobian": "api",
+    "vjp": "api",
 }
 
 

@@ -36,7 +36,9 @@ class Comparison:
     Attributes
     ----------
     error
-        ‖J - R‖ / ‖R‖ in the Frobenius norm; ‖J‖ where R is zero; inf where J is not finite.
+        ‖J - R‖ / ‖R‖ in the Frobenius norm; ‖J‖ where R is zero; inf where J is not finite. Of a
+        product with a vector, over the size that it has for a typical vector of that length, if
+        that is larger than ‖R‖.
     row, column
         The place of the entry that differs most, or of the first that is not finite.
     value, expected
@@ -54,8 +56,12 @@ class Comparison:
         return self.error <= tolerance
 
 
-def compare(value: Array, reference: Array) -> Comparison:
-    """Compare two arrays of equal shape, entry by entry, in float64."""
+def compare(value: Array, reference: Array, scale: float = 0.0) -> Comparison:
+    """Compare two arrays of equal shape, entry by entry, in float64.
+
+    ``scale`` replaces ‖R‖ where it is larger: a product that nearly cancels is as inexact as the
+    terms that it is the sum of.
+    """
     value = np.atleast_2d(np.asarray(value, dtype=np.float64))
     reference = np.atleast_2d(np.asarray(reference, dtype=np.float64))
     finite = np.isfinite(value)
@@ -67,7 +73,7 @@ def compare(value: Array, reference: Array) -> Comparison:
         row, column = (
             int(i) for i in np.unravel_index(np.argmax(np.abs(difference)), difference.shape)
         )
-        scale = float(np.linalg.norm(reference))
+        scale = max(scale, float(np.linalg.norm(reference)))
         error = float(np.linalg.norm(difference)) / (scale or 1.0)
     return Comparison(error, row, column, float(value[row, column]), float(reference[row, column]))
 

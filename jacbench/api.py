@@ -11,7 +11,7 @@ from typing import Any
 from jacbench import catalog, driver, in_process, results, selection
 from jacbench.cell import Cell
 from jacbench.errors import JacbenchError
-from jacbench.native import jacobian
+from jacbench.native import batch_jacobian, jacobian, jvp, value_and_jacobian, vjp
 from jacbench.problem import Problem
 from jacbench.progress import Quiet
 from jacbench.results import Run
@@ -19,7 +19,16 @@ from jacbench.results_writer import Store
 from jacbench.selection import Selection
 from jacbench.settings import Settings
 
-__all__ = ["check", "jacobian", "list", "run"]
+__all__ = [
+    "batch_jacobian",
+    "check",
+    "jacobian",
+    "jvp",
+    "list",
+    "run",
+    "value_and_jacobian",
+    "vjp",
+]
 
 
 def list() -> dict[str, Any]:  # noqa: A001 - the command's name
@@ -33,6 +42,7 @@ def list() -> dict[str, Any]:  # noqa: A001 - the command's name
 def check(
     *what: str | Problem,
     methods: Sequence[str] = (),
+    operators: Sequence[str] = (),
     devices: Sequence[str] = (),
     dtypes: Sequence[str] = (),
     threads: int = 1,
@@ -50,8 +60,9 @@ def check(
         problems are checked in worker processes, which may crash or hang; objects in this one,
         whose settings change and stay so: float64 in JAX, torch's threads, products at full
         precision.
-    methods, devices, dtypes
-        Patterns and names, as on the command line; empty: all methods, ``cpu``, ``float64``.
+    methods, operators, devices, dtypes
+        Patterns and names, as on the command line; empty: all methods, all operators, ``cpu``,
+        ``float64``.
     threads
         Threads that every library may use.
     timeout_s
@@ -77,7 +88,9 @@ def check(
     )
     return _go(
         what,
-        Selection(methods=methods, devices=devices, dtypes=dtypes, threads=threads),
+        Selection(
+            methods=methods, operators=operators, devices=devices, dtypes=dtypes, threads=threads
+        ),
         settings,
         progress,
         None,
@@ -87,6 +100,7 @@ def check(
 def run(
     *what: str | Problem,
     methods: Sequence[str] = (),
+    operators: Sequence[str] = (),
     devices: Sequence[str] = (),
     dtypes: Sequence[str] = (),
     threads: int = 1,
@@ -128,7 +142,9 @@ def run(
         chunk_size=chunk_size,
         seed=seed,
     )
-    chosen = Selection(methods=methods, devices=devices, dtypes=dtypes, threads=threads)
+    chosen = Selection(
+        methods=methods, operators=operators, devices=devices, dtypes=dtypes, threads=threads
+    )
     return _go(what, chosen, settings, progress, None if output is None else Path(output))
 
 

@@ -15,6 +15,7 @@ from jacbench.errors import JacbenchError
 
 if TYPE_CHECKING:  # the registry is imported by `jacbench list`, which does without NumPy
     from jacbench.layout import Layout
+    from jacbench.model import Adapted
     from jacbench.problem import Problem
 
 Native: TypeAlias = Any
@@ -25,11 +26,24 @@ Chunking: TypeAlias = Literal["chunked", "whole", "loop"]
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What ``jacbench list`` says of a method without importing its library."""
+    """What ``jacbench list`` says of a method without importing its library.
+
+    Attributes
+    ----------
+    name
+        As users of the library would name it, after the backend's name.
+    summary
+        One line.
+    operator
+        What the method computes, one of :data:`jacbench.operators.NAMES`.
+    by_intermediate
+        True where it only makes sense for a derivative by an intermediate value.
+    """
 
     name: str
     summary: str
     operator: str = "jacobian"
+    by_intermediate: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +68,9 @@ class Descriptor:
         How many CUDA devices the library would see, found without importing it.
     oracle
         True for references, which are shown apart from the contestants and not ranked.
+    model_classes
+        Base classes of the models that the backend adapts, as ``module.Class`` in their own
+        spelling: a model is recognised without importing its library.
     """
 
     name: str
@@ -64,6 +81,12 @@ class Descriptor:
     loader: str
     cuda_devices: Callable[[], int] = field(default=lambda: 0)
     oracle: bool = False
+    model_classes: tuple[str, ...] = ()
+
+    def recognises(self, model: object) -> bool:
+        """Say whether ``model`` is an instance of one of ``model_classes``."""
+        bases = {f"{base.__module__}.{base.__qualname__}" for base in type(model).__mro__}
+        return not bases.isdisjoint(self.model_classes)
 
     def absent(self) -> str | None:
         """Return why the backend cannot be used and how to get it, or None where it can."""
@@ -116,6 +139,18 @@ class Target:
         How many rows or columns a vectorising method computes at a time; None: all at once.
     analytic
         The hand-written Jacobian on NumPy arrays, where there is one.
+    vector
+        For ``vjp`` the cotangent v, of shape y.shape; for ``jvp`` the tangent, a tree like x. Both
+        are native and fixed when the method is prepared.
+    in_axes
+        For ``batch_jacobian``: the axis over samples of x and of each constant, or None where they
+        share it. The first axis of y runs over samples.
+    has_aux
+        For ``value_and_jacobian``: True where the function returns ``(y, aux)``. For every other
+        operator the function returns y alone.
+    intermediate
+        Where the derivative is by an intermediate value that x shifts: ``f(x, *constants)`` gives
+        ``(y, Z)`` with the shifted value Z. None everywhere else.
     """
 
     function: Callable[..., Native]
@@ -126,6 +161,10 @@ class Target:
     dtype: str
     chunk_size: int | None = None
     analytic: Callable[..., Any] | None = None
+    vector: Native = None
+    in_axes: tuple[int | None, ...] = ()
+    has_aux: bool = False
+    intermediate: Callable[..., tuple[Native, Native]] | None = None
 
 
 @dataclass(frozen=True)
@@ -135,8 +174,9 @@ class Prepared:
     Attributes
     ----------
     call
-        Takes an x on the device and returns the native Jacobian, synchronised. It answers for
-        the x it is given, does not change it, and keeps nothing between calls.
+        Takes an x on the device and returns the native result of its operator (see
+        :mod:`jacbench.operators`), synchronised. It answers for the x it is given, does not change
+        it, and keeps nothing between calls.
     notes
         What the preparation found out, for the results file: plain strings and numbers.
     """
@@ -213,10 +253,15 @@ class Backend(ABC):
         The namespace that neutral functions are written over, see :mod:`jacbench.namespace`.
     fatal_warnings
         Beginnings of warnings that mean a wrong Jacobian in this library.
+    witnesses
+        Methods for ``jacobian`` that share as little code as can be, reverse and forward: where no
+        other library has the function, what they agree on is confirmed by differences and becomes
+        the reference, see :mod:`jacbench.consensus`.
     """
 
     xp: Any
     fatal_warnings: Sequence[str] = ()
+    witnesses: Sequence[str] = ()
 
     @abstractmethod
     def methods(self) -> Sequence[Method]:
@@ -236,6 +281,35 @@ class Backend(ABC):
     @abstractmethod
     def to_numpy(self, array: Native) -> Any:
         """Return a copy of a native array as a NumPy array of the same shape and dtype."""
+
+    def declined(self, exc: Exception) -> str | None:
+        """Return the library's own words where ``exc`` means that it cannot do this, else None.
+
+        For what it says in the same way under every method: no reverse mode through a
+        ``while_loop``, no ``.item()`` under ``vmap``. An exception that may as well be a fault of
+        the user's function is none of these.
+        """
+        del exc
+        return None
+
+    def adapt(
+        self, model: Any, inputs: tuple[Any, ...], wrt: str, output: str | int | None
+    ) -> Adapted:
+        """Return a model of the library, one of ``Descriptor.model_classes``, as a function.
+
+        Parameters
+        ----------
+        model
+            The model; it is neither changed nor kept alive by its buffers.
+        inputs
+            NumPy arrays or arrays of the library, what the model is called with.
+        wrt
+            ``parameters`` or ``inputs``: what becomes x.
+        output
+            Which entry of a tuple or dict that the model returns; None where it returns an array.
+        """
+        del inputs, wrt, output
+        raise JacbenchError(f"a {type(model).__name__} is no model that this backend can adapt")
 
     def is_array(self, value: Any) -> bool:
         """Say whether ``value`` is one of the library's arrays."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jacbench import problems, registry
+from jacbench import operators, problems, registry
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the object that ``jacbench list --json`` prints."""
 
 
@@ -41,12 +41,23 @@ def everything() -> dict[str, Any]:
         for info in d.methods
     ]
     entries = [
-        {"name": e.name, "m": e.m, "n": e.n, "summary": e.summary, "source": e.source}
+        {
+            "name": e.name,
+            "m": e.m,
+            "n": e.n,
+            "parameters": dict(e.parameters),
+            "operators": list(operators.offered(batch=e.batch)),
+            "summary": e.summary,
+            "source": e.source,
+        }
         for e in problems.CATALOGUE
     ]
     return {
         "schema": SCHEMA,
         "backends": backends,
+        "operators": [
+            {"name": name, "summary": summary} for name, summary in operators.SUMMARIES.items()
+        ],
         "methods": methods,
         "problems": entries,
         "devices": _devices(),

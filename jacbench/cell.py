@@ -24,6 +24,8 @@ class Verdict(StrEnum):
     TIMED_OUT = "timed out"
     CRASHED = "crashed"
     TOO_LARGE = "too large"
+    KNOWN_FAULT = "known fault"
+    """The library gives a wrong Jacobian here, and its developers know: never timed."""
     NOT_RUN = "not run"
     """Only in a run that was interrupted, or that is still under way."""
 
@@ -81,7 +83,7 @@ class CellResult:
     worst
         The entry that differs most: row, column, input, value, expected.
     reference
-        ``analytic``, ``complex-step`` or ``central-difference``.
+        ``analytic``, ``complex-step``, ``consensus`` or ``central-difference``.
     prepare_s, first_call_s
         Preparation and the first call after it, seconds.
     median_s

@@ -36,6 +36,13 @@ Patterns = Annotated[
 Methods = Annotated[
     list[str] | None, typer.Option("--method", help="Methods, as shell patterns: 'torch.*'.")
 ]
+Operators = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--operator",
+        help="jacobian, value_and_jacobian, batch_jacobian, vjp, jvp, or all (default).",
+    ),
+]
 Devices = Annotated[
     list[str] | None, typer.Option("--device", help="cpu (default), cuda, cuda:1, or all.")
 ]
@@ -83,6 +90,7 @@ def list_(json_file: Json = None) -> None:
 def check(
     patterns: Patterns = None,
     method: Methods = None,
+    operator: Operators = None,
     device: Devices = None,
     dtype: Dtypes = None,
     threads: Threads = 1,
@@ -100,6 +108,7 @@ def check(
         run = api.check(
             *(patterns or ()),
             methods=method or (),
+            operators=operator or (),
             devices=device or (),
             dtypes=dtype or (),
             threads=threads,
@@ -115,6 +124,7 @@ def check(
 def run(
     patterns: Patterns = None,
     method: Methods = None,
+    operator: Operators = None,
     device: Devices = None,
     dtype: Dtypes = None,
     threads: Threads = 1,
@@ -143,6 +153,7 @@ def run(
         done = api.run(
             *(patterns or ()),
             methods=method or (),
+            operators=operator or (),
             devices=device or (),
             dtypes=dtype or (),
             threads=threads,

@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,14 +103,46 @@ def drive(
         numbers = itertools.count()
         try:
             with _sigterm_as_interrupt():
-                for backend in dict.fromkeys(cell.backend for cell in cells):
-                    mine = [cell for cell in cells if cell.backend == backend]
-                    _Backend(mine, settings, tally, progress, save, Path(scratch), numbers).run()
+                backends = [
+                    _Backend(mine, settings, tally, progress, save, Path(scratch), numbers)
+                    for mine in _by_backend(cells)
+                ]
+                _drive(backends, 1 if settings.timed else _side_by_side(settings.threads))
         except KeyboardInterrupt:
             interrupted = True
     run = tally.run(interrupted=interrupted)
     save(run, final=True)
     return run
+
+
+def _by_backend(cells: Sequence[Cell]) -> list[list[Cell]]:
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.backend, []).append(cell)
+    return list(groups.values())
+
+
+def _side_by_side(threads: int) -> int:
+    """Return how many workers fit beside each other where nothing is timed."""
+    return max(1, (fingerprint.usable_cores() or 1) // threads)
+
+
+def _drive(backends: Sequence[_Backend], at_once: int) -> None:
+    """Run the backends, ``at_once`` of them at a time: 1 wherever a clock runs."""
+    waiting = [backend.run() for backend in reversed(backends)]
+    running: list[Generator[None]] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                running.append(waiting.pop())
+            running = [steps for steps in running if next(steps, _DONE) is not _DONE]
+    finally:
+        # An interrupt ends one of them; the others' workers must go too.
+        for steps in running:
+            steps.close()
+
+
+_DONE = object()
 
 
 class _Backend:
@@ -141,21 +173,21 @@ class _Backend:
         self.measuring_memory = False
         self.since = 0.0
 
-    def run(self) -> None:
-        """Launch workers until no cell is pending."""
+    def run(self) -> Generator[None]:
+        """Launch workers until no cell is pending; yield whenever there is only to wait."""
         while self.pending:
             before = self.tally.done
             folder = self.scratch / f"worker-{next(self.numbers)}"
             worker = Worker(self.pending, self.settings, folder)
             try:
-                late = self._follow(worker)
+                late = yield from self._follow(worker)
             finally:
                 worker.kill()
                 for event in worker.events():
                     self._take(event)
             self._bury(worker, late=late, progressed=self.tally.done > before)
 
-    def _follow(self, worker: Worker) -> bool:
+    def _follow(self, worker: Worker) -> Generator[None, None, bool]:
         """Take the worker's events until it ends; say whether it outran its time."""
         self.current, self.ready, self.measuring_memory = None, False, False
         self.since = time.monotonic()
@@ -170,6 +202,7 @@ class _Backend:
                 return True
             self._save_now_and_then()
             worker.wait(POLL_S)
+            yield
 
     def _take(self, event: dict[str, Any]) -> None:
         kind = event["event"]

@@ -21,7 +21,7 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
-        "cores_usable": _usable_cores(),
+        "cores_usable": usable_cores(),
         "memory_bytes": _memory(),
         "system": platform.system(),
         "release": platform.release(),
@@ -63,7 +63,8 @@ def _cpu_model() -> str:
     return match[1].strip() if match else platform.processor() or "unknown"
 
 
-def _usable_cores() -> int | None:
+def usable_cores() -> int | None:
+    """Return how many logical processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()

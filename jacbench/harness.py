@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import environment, memory, problems, registry, scrub
+from jacbench import environment, interaction, memory, operators, problems, registry, scrub
 from jacbench.backend import Backend, Method, Target
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.errors import JacbenchError
+from jacbench.evaluator import home
+from jacbench.operators.operator import Sizes
 from jacbench.problem import Problem
 from jacbench.reference import Reference, outputs, reference
-from jacbench.settle import Settled, failed, guarded, refused, settle
+from jacbench.settle import failed, guarded, refused, settle
+from jacbench.trial import Settled
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,9 @@ class Harness:
         self.settings: dict[str, dict[str, Any]] = {}
         self.settled: dict[Cell, Settled] = {}
         self._warm: set[tuple[str, str]] = set()
-        self._references: dict[tuple[str, str], Reference | JacbenchError] = {}
-        self._outputs: dict[str, int] = {}
+        self._references: dict[tuple[str, str, str], Reference | JacbenchError] = {}
+        self._interactions: dict[tuple[str, str, str], str | None] = {}
+        self._outputs: dict[tuple[str, str], int] = {}
 
     def problem(self, name: str) -> Problem:
         """Return the problem ``name``, given as an object or from the catalogue."""
@@ -81,20 +85,24 @@ class Harness:
             method = registry.method(cell.method)
             reason = refused(cell, problem, method, self.limits.chunk_size)
             if reason is not None:
-                known = replace(result, n=problem.n, m=self._output_count(problem))
+                known = replace(result, n=problem.n, m=self._known_outputs(problem, cell))
                 return Settled(replace(known, verdict=Verdict.UNSUPPORTED, reason=reason))
-            too_large = guarded(
-                result, problem, self._output_count(problem), self.limits.memory_bytes
-            )
+            m = self._output_count(problem, cell)
+            too_large = guarded(result, problem, m, self.limits.memory_bytes)
             if too_large is not None:
                 return Settled(too_large)
+            reference = self._reference(problem, cell)
+            reason = self._interaction(problem, cell, reference)
+            if reason is not None:
+                known = replace(result, n=problem.n, m=m)
+                return Settled(replace(known, verdict=Verdict.UNSUPPORTED, reason=reason))
             self._warm_up(backend, method, cell)
             return settle(
                 cell,
                 problem,
                 backend,
                 method,
-                self._reference(problem, cell.dtype),
+                reference,
                 chunk_size=self.limits.chunk_size,
             )
         except JacbenchError as exc:
@@ -116,11 +124,13 @@ class Harness:
                 self.settings[name]["measured_cores"] = round(cores, 2)
         return backend
 
-    def _reference(self, problem: Problem, dtype: str) -> Reference:
-        key = problem.name, dtype
+    def _reference(self, problem: Problem, cell: Cell) -> Reference:
+        where = home(problem, cell.backend)
+        key = problem.name, cell.dtype, where
         if key not in self._references:
+            self.backend(where)
             try:
-                self._references[key] = reference(problem, dtype)
+                self._references[key] = reference(problem, cell.dtype, where)
             except JacbenchError as exc:  # the same line for every method, computed once
                 self._references[key] = exc
         found = self._references[key]
@@ -128,30 +138,37 @@ class Harness:
             raise found
         return found
 
-    def _output_count(self, problem: Problem) -> int:
-        if problem.name not in self._outputs:
-            self._outputs[problem.name] = int(np.prod(outputs(problem), dtype=int))
-        return self._outputs[problem.name]
+    def _interaction(self, problem: Problem, cell: Cell, reference: Reference) -> str | None:
+        """Return why there is no Jacobian per sample, or None; asked once for all methods."""
+        if cell.operator != "batch_jacobian":
+            return None
+        where = home(problem, cell.backend)
+        key = problem.name, cell.dtype, where
+        if key not in self._interactions:
+            self._interactions[key] = interaction.of_problem(problem, reference, where)
+        return self._interactions[key]
+
+    def _output_count(self, problem: Problem, cell: Cell) -> int:
+        key = problem.name, home(problem, cell.backend)
+        if key not in self._outputs:
+            self._outputs[key] = int(np.prod(outputs(problem, key[1]), dtype=int))
+        return self._outputs[key]
+
+    def _known_outputs(self, problem: Problem, cell: Cell) -> int | None:
+        """Return m where the function can be evaluated for this cell at all."""
+        if problem.undifferentiable or problem.written_for(cell.backend):
+            return None
+        return self._output_count(problem, cell)
 
     def _warm_up(self, backend: Backend, method: Method, cell: Cell) -> None:
         """Let the library pay for its lazy imports (0.7 s in torch) before anything is timed."""
         if (method.info.name, cell.device) in self._warm:
             return
         self._warm.add((method.info.name, cell.device))
-        x = backend.put(np.array([1.0, 2.0]), cell.device, cell.dtype)
-        target = Target(
-            function=lambda x: x * x,
-            x=x,
-            constants=(),
-            y_shape=(2,),
-            device=cell.device,
-            dtype=cell.dtype,
-            analytic=lambda x: np.diag(2 * x),
-        )
         with warnings.catch_warnings():
             # What a library says when it is first used is said of no cell.
             warnings.simplefilter("ignore")
-            method.warm_up(target)
+            method.warm_up(_tiny_target(backend, method, cell))
 
     def measure_memory(self, cell: Cell) -> int | None:
         """Return the peak memory of one call of a cell that agrees, in bytes.
@@ -176,3 +193,23 @@ class Harness:
             backend = registry.load(cell.backend)
             return backend.device_peak_bytes(lambda: call(x), cell.device)
         return memory.peak_bytes(lambda: call(x))
+
+
+def _tiny_target(backend: Backend, method: Method, cell: Cell) -> Target:
+    """Return the square of two numbers, each a sample, as every operator's target."""
+    x = np.array([1.0, 2.0])
+    operator = operators.get(method.info.operator)
+    vector = operator.vector(Sizes((2,), [(2,)], 0), 0)
+    placed = backend.put(x, cell.device, cell.dtype)
+    return Target(
+        function=lambda x: x * x,
+        x=placed,
+        constants=(),
+        y_shape=(2,),
+        device=cell.device,
+        dtype=cell.dtype,
+        analytic=lambda x: np.diag(2 * x),
+        vector=None if vector is None else backend.put(vector[0], cell.device, cell.dtype),
+        in_axes=(0,),
+        intermediate=lambda x: (x * x, x),
+    )

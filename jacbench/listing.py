@@ -18,17 +18,25 @@ def render(everything: Mapping[str, Any]) -> RenderableType:
     ]
     absent = {b["name"] for b in everything["backends"] if "reason" in b}
     methods = [
-        (m["name"], "absent" if m["backend"] in absent else "", m["summary"])
+        (m["name"], "absent" if m["backend"] in absent else m["operator"], m["summary"])
         for m in everything["methods"]
     ]
-    problems = [(p["name"], f"{p['m']} x {p['n']}", p["summary"]) for p in everything["problems"]]
+    operators = [(o["name"], "", o["summary"]) for o in everything["operators"]]
+    problems = [(_sized(p), f"{p['m']} x {p['n']}", p["summary"]) for p in everything["problems"]]
     tables = (
         _table("backends", ("name", "version", ""), backends),
         _table("devices", ("name", "backends", ""), devices),
-        _table("methods", ("name", "", "what it is"), methods),
+        _table("operators", ("name", "", "what is computed"), operators),
+        _table("methods", ("name", "operator", "what it is"), methods),
         _table("problems", ("name", "m x n", "what it is"), problems),
     )
     return Group(*(part for table in tables for part in (table, Text())))
+
+
+def _sized(problem: Mapping[str, Any]) -> str:
+    """Return the problem's name with the sizes that can be asked for, and their defaults."""
+    sizes = ",".join(f"{name}={value}" for name, value in problem["parameters"].items())
+    return f"{problem['name']}[{sizes}]" if sizes else problem["name"]
 
 
 def _state(backend: Mapping[str, Any]) -> str:

@@ -61,6 +61,7 @@ EXTRAS: tuple[str, ...] = (
     # not in the array API, but every library's users know them
     "leaky_relu",  # leaky_relu(x, negative_slope)
     "softplus",  # log(1 + exp(x)), without switching to x where x is large
+    "stop_gradient",  # x itself, and a constant to every derivative
 )
 
 REDUCTIONS: tuple[str, ...] = (

@@ -1,18 +1,19 @@
-"""The Jacobian of a function that is native to one library, by any of its methods."""
+"""Every operator for a function that is native to one library, by any of its methods."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jacbench import layout, registry, tree
-from jacbench.backend import Backend, Native, Target
+from jacbench import interaction, layout, operators, registry, tree
+from jacbench.backend import Backend, Method, Native, Target
 from jacbench.errors import JacbenchError
-from jacbench.layout import Layout
+from jacbench.layout import Array, Layout, Shape
+from jacbench.operators.operator import Sizes
 from jacbench.tree import Tree
 from jacbench.value import evaluate
 
@@ -40,12 +41,14 @@ def jacobian(
     chunk_size
         Rows or columns at a time, for methods that take it.
     matrix
-        True: one (m, n) array, rows and columns in C order, the leaves of x side by side.
+        True: one (m, n) array, rows and columns in C order, the leaves of x side by side;
+        :func:`jacbench.tree.columns` says which columns are whose.
 
     Returns
     -------
     The library's own arrays, of shape ``y.shape + leaf.shape`` for each leaf of x and in the
-    structure of x, as ``torch.func.jacrev`` and ``jax.jacrev`` return them.
+    structure of x, as ``torch.func.jacrev`` and ``jax.jacrev`` return them. A leaf that y does not
+    depend on has zeros.
 
     Raises
     ------
@@ -56,33 +59,249 @@ def jacobian(
     -----
     Nothing global is changed: threads, float64 in JAX and TF32 are as the caller set them.
     """
-    who = f"jacobian(method={method!r})"
-    descriptor = registry.descriptor_of(method)
-    backend, chosen = registry.load(descriptor.name), registry.method(method)
-    if not callable(f):
-        raise JacbenchError(f"{who}: f is a {type(f).__name__}: give a callable f(x)")
-    if not tree.leaves(x):
-        raise JacbenchError(f"{who}: x holds no arrays: a Jacobian needs at least one input")
-    native = tree.map_leaves(lambda leaf: _input(who, backend, leaf), x)
-    y_shape = evaluate(who, backend, lambda: f(native)).shape
-    target = Target(
-        function=f,
-        x=native,
-        constants=(),
-        y_shape=y_shape,
-        device=backend.device_of(tree.first(native)),
-        dtype=str(backend.to_numpy(tree.first(native)).dtype),
-        chunk_size=_chunk(who, chunk_size, chosen.chunking),
-    )
-    reason = chosen.unsupported(None, "jacobian", target.device, target.dtype)
-    if reason is not None:
-        raise JacbenchError(f"{who}: {reason}")
-    result = chosen.prepare(target).call(native)
-    parts = _arranged(result, chosen.layout(target), native, y_shape)
-    if matrix:
-        rows = [part.reshape(math.prod(y_shape), -1) for part in parts]
-        return rows[0] if len(rows) == 1 else backend.xp.concat(rows, axis=1)
-    return tree.unflatten(native, parts)
+    asked = _Asked("jacobian", f, x, method, chunk_size)
+    parts = asked.arranged(asked.call())
+    return asked.as_matrix(parts) if matrix else tree.unflatten(asked.x, parts)
+
+
+def value_and_jacobian(
+    f: Callable[[Any], Any],
+    x: Tree,
+    method: str,
+    *,
+    chunk_size: int | None = None,
+    has_aux: bool = False,
+) -> tuple[Native, Native]:
+    """Return ``(y, J)``, or ``((y, aux), J)``, from one evaluation of ``f`` at ``x``.
+
+    Parameters, shapes and errors are those of :func:`jacobian`, and:
+
+    Parameters
+    ----------
+    method
+        One whose operator is ``value_and_jacobian``: ``torch.func.jacrev-aux``, ...
+    has_aux
+        True where ``f(x)`` returns ``(y, aux)``; aux is not differentiated.
+
+    Notes
+    -----
+    Before it calls the method, jacbench evaluates f once more, to check y. The method itself needs
+    one evaluation.
+    """
+    asked = _Asked("value_and_jacobian", f, x, method, chunk_size, has_aux=has_aux)
+    value, aux, derivative = asked.operator.parts(asked.call(), has_aux=has_aux)
+    J = tree.unflatten(asked.x, asked.arranged(derivative))
+    return ((value, aux) if has_aux else value), J
+
+
+def batch_jacobian(
+    f: Callable[[Any], Any],
+    x: Tree,
+    method: str,
+    *,
+    in_axis: int = 0,
+    chunk_size: int | None = None,
+    check: bool = True,
+) -> Native:
+    """Return for each sample the Jacobian of its outputs by its own inputs.
+
+    Parameters, and errors, are those of :func:`jacobian`, and:
+
+    Parameters
+    ----------
+    method
+        One whose operator is ``batch_jacobian``: ``torch.vmap-jacrev``, ``jax.sum-trick``, ...
+    in_axis
+        The axis of every leaf of x that runs over samples; the first axis of y does.
+    check
+        Make sure that no sample sees another, by 2 log2(B) evaluations of f in which some samples
+        are moved; what is dead at this point is not seen. False: you know that.
+
+    Returns
+    -------
+    The library's own arrays, of shape ``y.shape + leaf.shape`` without the leaf's ``in_axis``.
+
+    Raises
+    ------
+    JacbenchError
+        Also where samples interact: a batch norm in train mode, a softmax over the batch.
+    """
+    asked = _Asked("batch_jacobian", f, x, method, chunk_size, in_axis=in_axis)
+    if check:
+        asked.refuse_interacting_samples()
+    return tree.unflatten(asked.x, asked.arranged(asked.call()))
+
+
+def vjp(f: Callable[[Any], Any], x: Tree, v: Any, method: str) -> Native:
+    """Return ``Σ_i v_i J_ij``, in the structure of x: what ``y.backward(v)`` accumulates.
+
+    ``v`` has the shape of y; ``method`` is one whose operator is ``vjp``. Errors are those of
+    :func:`jacobian`.
+    """
+    asked = _Asked("vjp", f, x, method, None)
+    return tree.unflatten(asked.x, asked.arranged(asked.call(v)))
+
+
+def jvp(f: Callable[[Any], Any], x: Tree, t: Tree, method: str) -> Native:
+    """Return ``Σ_j J_ij t_j``, of y's shape: the derivative of f along ``t``.
+
+    ``t`` is a tree like x; ``method`` is one whose operator is ``jvp``. Errors are those of
+    :func:`jacobian`.
+    """
+    asked = _Asked("jvp", f, x, method, None)
+    (product,) = tree.leaves(asked.call(t))
+    return product
+
+
+class _Asked:
+    """One call of a function above: everything checked, the method chosen."""
+
+    def __init__(
+        self,
+        operator: str,
+        f: Callable[[Any], Any],
+        x: Tree,
+        method: str,
+        chunk_size: int | None,
+        *,
+        in_axis: int | None = None,
+        has_aux: bool = False,
+    ) -> None:
+        self.who = f"{operator}(method={method!r})"
+        self.operator = operators.get(operator)
+        descriptor = registry.descriptor_of(method)
+        self.backend, self.method = registry.load(descriptor.name), registry.method(method)
+        if not callable(f):
+            raise JacbenchError(f"{self.who}: f is a {type(f).__name__}: give a callable f(x)")
+        if self.method.info.operator != operator:
+            raise JacbenchError(f"{self.who}: {_others(self.method, operator)}")
+        if not tree.leaves(x):
+            raise JacbenchError(
+                f"{self.who}: x holds no arrays: a Jacobian needs at least one input"
+            )
+        self.f = f
+        self.x = tree.map_leaves(lambda leaf: _input(self.who, self.backend, leaf), x)
+        self.has_aux = has_aux
+        self.in_axis = in_axis
+        self.y_shape = self._value().shape
+        self.sizes = Sizes(
+            self.y_shape, [tuple(leaf.shape) for leaf in tree.leaves(self.x)], in_axis
+        )
+        if in_axis is not None:
+            self._check_batch(in_axis)
+        self.chunk_size = _chunk(self.who, chunk_size, self.method.chunking)
+
+    def _value(self) -> Array:
+        def value() -> Any:
+            returned = self.f(self.x)
+            if not self.has_aux:
+                return returned
+            if not (isinstance(returned, tuple) and len(returned) == 2):
+                raise JacbenchError(
+                    f"{self.who}: has_aux is True and f returned a {type(returned).__name__}: "
+                    "return (y, aux)"
+                )
+            return returned[0]
+
+        return evaluate(self.who, self.backend, value)
+
+    def _check_batch(self, axis: int) -> None:
+        for name, shape in zip(tree.names(self.x), self.sizes.leaf_shapes, strict=True):
+            if not -len(shape) <= axis < len(shape):
+                raise JacbenchError(
+                    f"{self.who}: samples lie along axis {axis}, and x{name} has shape {shape}: "
+                    "name an axis that is there as in_axis"
+                )
+        counts = {shape[axis] for shape in self.sizes.leaf_shapes}
+        if len(counts) > 1 or self.y_shape[:1] != (next(iter(counts)),):
+            raise JacbenchError(
+                f"{self.who}: x has {' or '.join(map(str, sorted(counts)))} samples along axis "
+                f"{axis}, and y has shape {self.y_shape}: its first axis must run over samples"
+            )
+
+    def refuse_interacting_samples(self) -> None:
+        """Raise the line that says which samples see each other."""
+        leaves = tree.leaves(self.x)
+        dtype, device = self._dtype(), self.backend.device_of(leaves[0])
+
+        def value(arguments: list[Tree]) -> Array:
+            moved = [self.backend.put(leaf, device, dtype) for leaf in tree.leaves(arguments[0])]
+            returned = self.f(tree.unflatten(self.x, moved))
+            return np.asarray(self.backend.to_numpy(returned))
+
+        x = tree.map_leaves(self.backend.to_numpy, self.x)
+        pair = interaction.coupled(value, [x], (self.in_axis,), dtype=dtype)
+        if pair is not None:
+            raise JacbenchError(f"{self.who}: {interaction.told_of(*pair)}")
+
+    def call(self, vector: Any = None) -> Native:
+        """Prepare the method and call it at x."""
+        target = self._target(self._vector(vector))
+        reason = self.method.unsupported(
+            None, self.method.info.operator, target.device, target.dtype
+        )
+        if reason is not None:
+            raise JacbenchError(f"{self.who}: {reason}")
+        return self.method.prepare(target).call(self.x)
+
+    def _target(self, vector: Native) -> Target:
+        return Target(
+            function=self.f,
+            x=self.x,
+            constants=(),
+            y_shape=self.y_shape,
+            device=self.backend.device_of(tree.first(self.x)),
+            dtype=self._dtype(),
+            chunk_size=self.chunk_size,
+            vector=vector,
+            in_axes=() if self.in_axis is None else (self.in_axis,),
+            has_aux=self.has_aux,
+        )
+
+    def _dtype(self) -> str:
+        return str(self.backend.to_numpy(tree.first(self.x)).dtype)
+
+    def _vector(self, given: Any) -> Native:
+        expected = self.operator.vector(self.sizes, 0)
+        if expected is None:
+            return None
+        letter = "v" if self.operator.name == "vjp" else "t"
+        leaves = [_input(self.who, self.backend, leaf, letter) for leaf in tree.leaves(given)]
+        shapes = [tuple(leaf.shape) for leaf in leaves]
+        wanted = [part.shape for part in expected]
+        if shapes != wanted:
+            like = "y" if letter == "v" else "x"
+            raise JacbenchError(
+                f"{self.who}: {letter} has shape {', '.join(map(str, shapes))}: give one like "
+                f"{like}, of shape {', '.join(map(str, wanted))}"
+            )
+        return self.operator.vector_like(leaves, self.x)
+
+    def arranged(self, result: Native) -> list[Native]:
+        """Return one native array of shape rows + column for each leaf of x."""
+        rows, columns = self.operator.shapes(self.sizes)
+        made = self.method.layout(self._target(None))
+        return _arranged(result, made, rows, columns)
+
+    def as_matrix(self, parts: list[Native]) -> Native:
+        """Return the parts side by side as one (m, n) array."""
+        rows = [part.reshape(math.prod(self.y_shape), -1) for part in parts]
+        return rows[0] if len(rows) == 1 else self.backend.xp.concat(rows, axis=1)
+
+
+def _others(method: Method, operator: str) -> str:
+    same = [
+        info.name
+        for descriptor in registry.descriptors().values()
+        for info in descriptor.methods
+        if info.operator == operator and info.name.partition(".")[0] == _backend_of(method)
+    ]
+    told = f"it computes {method.info.operator}, not {operator}"
+    return f"{told}: use {', '.join(same)}" if same else told
+
+
+def _backend_of(method: Method) -> str:
+    return registry.descriptor_of(method.info.name).name
 
 
 def _chunk(who: str, size: int | None, chunking: str) -> int | None:
@@ -93,44 +312,46 @@ def _chunk(who: str, size: int | None, chunking: str) -> int | None:
     return size
 
 
-def _input(who: str, backend: Backend, leaf: Any) -> Native:
+def _input(who: str, backend: Backend, leaf: Any, what: str = "x") -> Native:
     if isinstance(leaf, (bool, int, float, complex, np.generic)):
         leaf = np.asarray(leaf)
     if not backend.is_array(leaf) and not isinstance(leaf, np.ndarray):
         raise JacbenchError(
-            f"{who}: x is a {type(leaf).__module__}.{type(leaf).__name__}, not one of this "
+            f"{who}: {what} is a {type(leaf).__module__}.{type(leaf).__name__}, not one of this "
             "library's arrays: convert it, or pass a NumPy array"
         )
     try:
         value = leaf if isinstance(leaf, np.ndarray) else backend.to_numpy(leaf)
     except TypeError as exc:  # torch.bfloat16 has no counterpart in NumPy
-        raise JacbenchError(f"{who}: x is of a dtype NumPy lacks ({exc}): pass floats") from None
+        raise JacbenchError(
+            f"{who}: {what} is of a dtype NumPy lacks ({exc}): pass floats"
+        ) from None
     if value.dtype.kind != "f":
         raise JacbenchError(
-            f"{who}: x is of dtype {value.dtype}, which has no real derivative: pass floats"
+            f"{who}: {what} is of dtype {value.dtype}, which has no real derivative: pass floats"
         )
     if value.size == 0:
         raise JacbenchError(
-            f"{who}: x is empty (shape {value.shape}): a Jacobian needs at least one input"
+            f"{who}: {what} is empty (shape {value.shape}): a Jacobian needs at least one input"
         )
     if not np.isfinite(value).all():
-        raise JacbenchError(f"{who}: x is not finite: give a point without NaN or inf")
+        raise JacbenchError(f"{who}: {what} is not finite: give a point without NaN or inf")
     if backend.is_array(leaf):
         return leaf
     placed = backend.put(value, "cpu", str(value.dtype))
-    if backend.to_numpy(placed).dtype != value.dtype:
+    made = backend.to_numpy(placed).dtype
+    if made != value.dtype:
         raise JacbenchError(
-            f"{who}: x is {value.dtype} and the library made it {backend.to_numpy(placed).dtype}: "
+            f"{who}: {what} is {value.dtype} and the library made it {made}: "
             "for JAX run jax.config.update('jax_enable_x64', True) first, or pass float32"
         )
     return placed
 
 
-def _arranged(result: Native, made: Layout, x: Tree, y_shape: tuple[int, ...]) -> list[Native]:
-    """Return one native array of shape y.shape + leaf.shape for each leaf of x."""
-    m = math.prod(y_shape)
-    shapes = [tuple(leaf.shape) for leaf in tree.leaves(x)]
-    sizes = [math.prod(shape) for shape in shapes]
+def _arranged(result: Native, made: Layout, rows: Shape, columns: Sequence[Shape]) -> list[Native]:
+    """Return one native array of shape rows + column for each leaf of x."""
+    m = math.prod(rows)
+    sizes = [math.prod(shape) for shape in columns]
     parts = tree.leaves(result)
     if made is layout.COLUMNS:
         parts = [parts[0].reshape(sum(sizes), m).T]
@@ -138,4 +359,4 @@ def _arranged(result: Native, made: Layout, x: Tree, y_shape: tuple[int, ...]) -
         whole = parts[0].reshape(m, sum(sizes))
         ends = np.cumsum([0, *sizes]).tolist()
         parts = [whole[:, a:b] for a, b in itertools.pairwise(ends)]
-    return [part.reshape(y_shape + shape) for part, shape in zip(parts, shapes, strict=True)]
+    return [part.reshape(rows + shape) for part, shape in zip(parts, columns, strict=True)]

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from jacbench import tree
+from jacbench import operators, tree
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array
 from jacbench.tree import Tree
 
+if TYPE_CHECKING:
+    from jacbench.fault import KnownFault
+
 Namespace: TypeAlias = ModuleType | SimpleNamespace
 NeutralFunction: TypeAlias = Callable[..., Any]
 """``f(xp, x, *constants)``, written over the operations of :mod:`jacbench.namespace`."""
+NativeFunction: TypeAlias = Callable[..., Any]
+"""``f(x, *constants)`` over the arrays of one library."""
+Tap: TypeAlias = Callable[[str, Any], Any]
+"""``tap(name, value)`` returns the value to go on with: a function names its intermediates so."""
+
+
+def untapped(name: str, value: Any) -> Any:
+    """Return ``value``: the tap of a function that is just evaluated."""
+    del name
+    return value
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,13 +46,18 @@ class Problem:
         ``f(xp, x, *constants) -> y``: ``xp`` is a backend's namespace, ``x`` an array or a tree of
         arrays, ``y`` one floating-point array of any shape. It is called with every backend's
         arrays and must keep nothing between calls. It may index and unpack a tree, but not ask
-        for its type: autograd hands in boxes that are no dict, list or tuple.
+        for its type: autograd hands in boxes that are no dict, list or tuple. None where the
+        function exists in ``native`` alone.
     x
         The point: a float64 array or a tree of them, n entries in all. Lists of Python floats are
         trees of scalars; pass ``numpy.array``.
     constants
         Further arguments of ``function``, each an array or a tree of arrays; they are placed on
         the device in float64 or float32 as the cell asks.
+    native
+        By backend, the same function over that library's own arrays, ``f(x, *constants) -> y``, or
+        ``"module:name"`` of one, imported when a cell needs it. It takes the place of ``function``
+        there; a backend without either is ``unsupported``.
     jacobian
         ``jacobian(x, *constants)`` gives the (m, n) matrix in NumPy float64, column j belonging to
         entry j of the leaves of x in tree order. None where nobody has written one: the reference
@@ -46,9 +65,26 @@ class Problem:
     elsewhere
         A second point of the same structure; every method is prepared at ``x`` and must answer
         for this one too. None: ``x`` plus seeded noise of a tenth of its scale.
+    in_axes
+        Where the samples of a batch lie, as ``jax.vmap`` takes it: for x and each constant the
+        axis that runs over samples (of every leaf), or None where all samples share it. The first
+        axis of y runs over samples. None: there is no batch, and no ``batch_jacobian``.
+    has_aux
+        True where the function returns ``(y, aux)``: aux is an array or a tree of arrays that is
+        not differentiated, and which ``value_and_jacobian`` returns beside y.
+    tapped
+        True where the function takes a keyword ``tap`` and passes intermediate values through it
+        by name, ``Z = tap("Z", Z)``: :meth:`at` takes derivatives by them.
+    stops_gradient
+        True where a part of the function is cut from differentiation on purpose (``detach``,
+        ``stop_gradient``): finite differences see through the cut and are not asked.
     kink_distance
         How far any one input may move from either point before the function meets a kink; None
         where it is smooth. Finite differences with a longer step are not asked.
+    known_faults
+        Wrong Jacobians that a library is known to give here, with the link that says so.
+    intermediate
+        Set by :func:`jacbench.derived.at`: the name of the intermediate value that x shifts.
     source
         Where the problem comes from: a paper, a book, a link.
     summary
@@ -56,36 +92,45 @@ class Problem:
     """
 
     name: str
-    function: NeutralFunction
+    function: NeutralFunction | None = None
     x: Tree
     constants: tuple[Tree, ...] = ()
+    native: Mapping[str, NativeFunction | str] = field(default_factory=dict)
     jacobian: Callable[..., Array] | None = None
     elsewhere: Tree | None = None
+    in_axes: tuple[int | None, ...] | None = None
+    has_aux: bool = False
+    tapped: bool = False
+    stops_gradient: bool = False
     kink_distance: float | None = None
+    known_faults: tuple[KnownFault, ...] = ()
+    intermediate: str | None = None
     source: str = ""
     summary: str = ""
     seed: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
-        """Turn the point and the constants into float64 arrays; refuse what has no derivative."""
-        if not callable(self.function):
-            raise JacbenchError(
-                f"problem {self.name!r}: function is a {type(self.function).__name__}: "
+        """Turn the point and the constants into float64 arrays; refuse what is no problem."""
+        if self.function is None and not self.native:
+            raise self.mistake("it has no function: give function=f(xp, x, *constants) or native=")
+        if self.function is not None and not callable(self.function):
+            raise self.mistake(
+                f"function is a {type(self.function).__name__}: "
                 "give a callable f(xp, x, *constants)"
             )
-        object.__setattr__(self, "x", self._as_float64("x", self.x, differentiable=True))
-        constants = tuple(
-            self._as_float64(f"constants[{i}]", c) for i, c in enumerate(self.constants)
-        )
+        object.__setattr__(self, "x", self._arrays("x", self.x, point=True))
+        constants = tuple(self._arrays(f"constants[{i}]", c) for i, c in enumerate(self.constants))
         object.__setattr__(self, "constants", constants)
         elsewhere = self._nearby() if self.elsewhere is None else self.elsewhere
-        elsewhere = self._as_float64("elsewhere", elsewhere, differentiable=True)
+        elsewhere = self._arrays("elsewhere", elsewhere, point=True)
         if [a.shape for a in tree.leaves(elsewhere)] != self.leaf_shapes:
-            raise JacbenchError(
-                f"problem {self.name!r}: elsewhere has leaves of other shapes than x: "
+            raise self.mistake(
+                "elsewhere has leaves of other shapes than x: "
                 "give a second point of the same structure, or leave it out"
             )
         object.__setattr__(self, "elsewhere", elsewhere)
+        if self.in_axes is not None:
+            self._check_in_axes(self.in_axes)
 
     @property
     def leaf_shapes(self) -> list[tuple[int, ...]]:
@@ -97,38 +142,158 @@ class Problem:
         """The number of inputs, over all leaves of x."""
         return sum(math.prod(shape) for shape in self.leaf_shapes)
 
+    @property
+    def undifferentiable(self) -> str | None:
+        """Why no method can be asked for a derivative at x, or None: complex or integer inputs."""
+        for name, leaf in zip(tree.names(self.x), tree.leaves(self.x), strict=True):
+            if leaf.dtype.kind == "c":
+                return (
+                    f"x{name} is of dtype {leaf.dtype}: a complex input has no real Jacobian; pass "
+                    "its real and imaginary parts as two real inputs"
+                )
+            if leaf.dtype.kind != "f":
+                return (
+                    f"x{name} is of dtype {leaf.dtype}, which has no derivative: pass floats, "
+                    "e.g. x.astype(float), or make it a constant"
+                )
+        return None
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The operators that make sense for this problem."""
+        return operators.offered(batch=self.in_axes is not None)
+
+    @classmethod
+    def from_model(cls, model: Any, *inputs: Any, **options: Any) -> Problem:
+        """Return the problem of a ``torch.nn.Module``, a Flax NNX or an Equinox module.
+
+        By its parameters, or with ``wrt="inputs"`` by its inputs; options are those of
+        :func:`jacbench.model.from_model`.
+        """
+        from jacbench.model import from_model  # noqa: PLC0415 - loads the model's library
+
+        return from_model(model, *inputs, **options)
+
+    def subset(self, *patterns: str) -> Problem:
+        """Return this problem by some of its inputs, see :func:`jacbench.derived.subset`."""
+        from jacbench import derived  # noqa: PLC0415 - it makes problems, and so imports this
+
+        return derived.subset(self, *patterns)
+
+    def outputs(self, rows: Sequence[int]) -> Problem:
+        """Return this problem with some of its outputs, see :func:`jacbench.derived.outputs`."""
+        from jacbench import derived  # noqa: PLC0415
+
+        return derived.outputs(self, rows)
+
+    def at(self, name: str, jacobian: Callable[..., Array] | None = None) -> Problem:
+        """Return this problem by an intermediate value, see :func:`jacbench.derived.at`."""
+        from jacbench import derived  # noqa: PLC0415
+
+        return derived.at(self, name, jacobian)
+
+    def columns(self) -> dict[str, slice]:
+        """Return which columns of the (m, n) matrix belong to each leaf of x, by its name."""
+        return tree.columns(self.x)
+
+    def native_function(self, backend: str) -> NativeFunction | None:
+        """Return the function written for ``backend``, imported if need be; None if there is none.
+
+        It takes ``(x, *constants)``.
+        """
+        found = self.native.get(backend)
+        if not isinstance(found, str):
+            return found
+        module, _, name = found.partition(":")
+        function: NativeFunction = getattr(importlib.import_module(module), name)
+        return function
+
+    def written_for(self, backend: str) -> str | None:
+        """Return why the problem cannot be asked of ``backend``, or None where it can."""
+        if self.function is not None or backend in self.native:
+            return None
+        return f"problem {self.name!r} is written for {', '.join(sorted(self.native))} alone"
+
+    def bound(self, backend: str, xp: Namespace) -> NativeFunction:
+        """Return the function on ``backend``'s arrays, ``f(x, *constants)``: as it was given.
+
+        It returns y, or (y, aux) where the problem has aux, and takes ``tap`` where it is tapped.
+        """
+        native = self.native_function(backend)
+        if native is not None:
+            return native
+        function = self.function
+        assert function is not None  # noqa: S101 - settled by written_for()
+
+        def of_arrays(x: Any, *constants: Any, **tap: Any) -> Any:
+            return function(xp, x, *constants, **tap)
+
+        return of_arrays
+
     def _nearby(self) -> Tree:
         rng = np.random.default_rng([self.seed, 0x5EED])
 
         def perturbed(leaf: Array) -> Array:
+            if leaf.dtype.kind != "f":
+                return leaf
             scale = 0.1 * (float(np.std(leaf)) or float(np.max(np.abs(leaf))) or 1.0)
             return leaf + scale * rng.standard_normal(leaf.shape)
 
         return tree.map_leaves(perturbed, self.x)
 
-    def _as_float64(self, what: str, value: Tree, *, differentiable: bool = False) -> Tree:
-        def convert(leaf: Any) -> Array:
-            array = np.asarray(leaf)
-            where = f"problem {self.name!r}: {what} is"
-            if array.dtype.kind not in "biuf":
-                raise JacbenchError(
-                    f"{where} of dtype {array.dtype}, not a real array: pass float64 arrays"
-                )
-            if differentiable and array.dtype.kind != "f":
-                raise JacbenchError(
-                    f"{where} of dtype {array.dtype}, which has no derivative: pass floats, "
-                    "e.g. x.astype(float)"
-                )
-            if differentiable and array.size == 0:
-                raise JacbenchError(
-                    f"{where} empty (shape {array.shape}): a Jacobian needs at least one input"
-                )
-            if differentiable and not np.isfinite(array).all():
-                raise JacbenchError(f"{where} not finite: give a point without NaN or inf")
-            return array.astype(np.float64) if array.dtype.kind == "f" else array
-
-        if differentiable and not tree.leaves(value):
-            raise JacbenchError(
-                f"problem {self.name!r}: {what} holds no arrays: a Jacobian needs an input"
+    def _check_in_axes(self, in_axes: Sequence[int | None]) -> None:
+        arguments = (self.x, *self.constants)
+        if len(in_axes) != len(arguments):
+            raise self.mistake(
+                f"in_axes has {len(in_axes)} entries for x and {len(self.constants)} constants: "
+                "give one axis, or None, for each"
             )
-        return tree.map_leaves(convert, value)
+        sizes = {}
+        for index, (axis, argument) in enumerate(zip(in_axes, arguments, strict=True)):
+            what = f"constants[{index - 1}]" if index else "x"
+            for name, leaf in zip(tree.names(argument), tree.leaves(argument), strict=True):
+                if axis is None:
+                    continue
+                if not -leaf.ndim <= axis < leaf.ndim:
+                    raise self.mistake(
+                        f"in_axes says that samples lie along axis {axis} of {what}{name}, which "
+                        f"has shape {leaf.shape}: name an axis that is there, or None"
+                    )
+                sizes[f"{what}{name}"] = leaf.shape[axis]
+        if not sizes:
+            raise self.mistake("in_axes holds None alone: name the axis that runs over samples")
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{size} in {what}" for what, size in sizes.items())
+            raise self.mistake(f"in_axes names axes of different lengths: {told} samples")
+
+    def _arrays(self, what: str, value: Tree, *, point: bool = False) -> Tree:
+        leaves, names = tree.leaves(value), tree.names(value)
+        if point and not leaves:
+            raise self.mistake(f"{what} holds no arrays: a Jacobian needs an input")
+        arrays = [
+            self._array(f"{what}{name}", leaf, point=point)
+            for name, leaf in zip(names, leaves, strict=True)
+        ]
+        return tree.unflatten(value, arrays)
+
+    def _array(self, what: str, leaf: Any, *, point: bool) -> Array:
+        array = np.asarray(leaf)
+        if array.dtype.kind not in "biufc" or (array.dtype.kind == "c" and not point):
+            kind = array.dtype if hasattr(leaf, "dtype") else type(leaf).__name__
+            raise self.mistake(
+                f"{what} is of dtype {kind}, not a real array: pass float64 arrays"
+                if hasattr(leaf, "dtype")
+                else f"{what} is a {kind}, not an array: pass arrays alone, and let the function "
+                "hold the rest"
+            )
+        if point and array.size == 0:
+            raise self.mistake(
+                f"{what} is empty (shape {array.shape}): a Jacobian needs at least one input"
+            )
+        if point and not np.isfinite(array).all():
+            raise self.mistake(f"{what} is not finite: give a point without NaN or inf")
+        return array.astype(np.float64) if array.dtype.kind == "f" else array.copy()
+
+    def mistake(self, what: str) -> JacbenchError:
+        """Return the error that names this problem and says ``what`` is wrong."""
+        return JacbenchError(f"problem {self.name!r}: {what}")

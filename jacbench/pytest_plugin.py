@@ -17,6 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, what in (
         ("problem", "problems, as a shell pattern ('basics/*')"),
         ("method", "methods, as a shell pattern ('torch.*')"),
+        ("operator", "operators: jacobian, vjp, ... (default: all that a problem has)"),
         ("device", "devices: cpu (default), cuda, cuda:1, all"),
         ("dtype", "dtypes: float64 (default), float32, all"),
     ):

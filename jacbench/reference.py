@@ -1,21 +1,22 @@
-"""The NumPy side of a problem: its value and its Jacobian in float64, at two points."""
+"""What is right: a problem's value and its Jacobian in float64, at two points."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from jacbench import registry, tree
+from jacbench import consensus, registry, tree
 from jacbench.backend import Target
 from jacbench.errors import JacbenchError
+from jacbench.evaluator import Evaluator
 from jacbench.layout import Array
 from jacbench.problem import Problem
 from jacbench.tree import Tree
-from jacbench.value import evaluate, same_outputs
+from jacbench.value import same_outputs
 
 ORACLE_DIRECTIONS = 3
 """Random directions in which a reference without an analytic Jacobian is confirmed."""
@@ -36,12 +37,15 @@ class Point:
         The function's value, float64.
     jacobian
         The (m, n) Jacobian, float64.
+    aux
+        What the function returns beside y; None where it returns y alone.
     """
 
     x: Tree
     constants: tuple[Tree, ...]
     y: Array
     jacobian: Array
+    aux: Tree = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,9 @@ class Reference:
     elsewhere
         The second point: methods must answer for it first.
     kind
-        ``analytic``, ``complex-step`` or ``central-difference``.
+        ``analytic``, ``complex-step``, ``consensus`` or ``central-difference``.
     error
-        A bound on the reference's own normwise error, beyond rounding; 0 for the first two.
+        A bound on the reference's own normwise error, beyond rounding; 0 but for the last.
     """
 
     here: Point
@@ -70,27 +74,36 @@ class Reference:
         """The number of outputs."""
         return self.here.y.size
 
+    def unused(self) -> list[str]:
+        """Return the names of the leaves of x that y does not depend on, at either point."""
+        both = np.abs(self.here.jacobian) + np.abs(self.elsewhere.jacobian)
+        blocks = tree.columns(self.here.x)
+        return [name for name, columns in blocks.items() if not both[:, columns].any()]
 
-def outputs(problem: Problem) -> tuple[int, ...]:
-    """Return the shape of the function's value at its point, evaluated in NumPy."""
-    shape: tuple[int, ...] = _value(problem, problem.x, problem.constants).shape
+
+def outputs(problem: Problem, backend: str = "numpy") -> tuple[int, ...]:
+    """Return the shape of the function's value at its point."""
+    shape: tuple[int, ...] = Evaluator(problem, backend).value(problem.x, problem.constants).shape
     return shape
 
 
-def reference(problem: Problem, dtype: str) -> Reference:
+def reference(problem: Problem, dtype: str, backend: str = "numpy") -> Reference:
     """Compute the reference of ``problem`` for cells of ``dtype``, at both points.
 
-    The analytic Jacobian where there is one. Otherwise the complex step over NumPy, if central
-    differences in random directions confirm it; otherwise central differences.
+    The analytic Jacobian where there is one. Otherwise, confirmed by central differences in
+    random directions, the complex step over NumPy, or what independent methods of ``backend``
+    agree on where the function is written for that library alone. Otherwise central differences.
+    Never the answer of one contestant by itself.
     """
+    evaluator = Evaluator(problem, backend)
     constants = tuple(_rounded(constant, dtype) for constant in problem.constants)
     points = [_rounded(problem.x, dtype), _rounded(problem.elsewhere, dtype)]
-    values = [_value(problem, x, constants) for x in points]
-    same_outputs(f"problem {problem.name!r}", values[0].shape, values[1].shape)
-    kind, error, jacobian = _source(problem, points[0], constants, values[0].shape)
+    values = [evaluator.value_and_aux(x, constants) for x in points]
+    same_outputs(f"problem {problem.name!r}", values[0][0].shape, values[1][0].shape)
+    kind, error, jacobian = _source(evaluator, points, constants, values[0][0].shape)
     here, elsewhere = (
-        Point(x, constants, y, _checked_matrix(problem, jacobian(x, *constants), y.size))
-        for x, y in zip(points, values, strict=True)
+        Point(x, constants, y, _checked_matrix(problem, jacobian(x, *constants), y.size), aux)
+        for x, (y, aux) in zip(points, values, strict=True)
     )
     return Reference(here, elsewhere, kind, error)
 
@@ -102,39 +115,51 @@ def _rounded(value: Tree, dtype: str) -> Tree:
     return tree.map_leaves(convert, value)
 
 
-def _value(problem: Problem, x: Tree, constants: tuple[Tree, ...]) -> Array:
-    numpy_backend = registry.load("numpy")
-    copies = tree.map_leaves(np.array, x)
-    return evaluate(
-        f"problem {problem.name!r}",
-        numpy_backend,
-        lambda: problem.function(numpy_backend.xp, copies, *constants),
-    )
-
-
 def _source(
-    problem: Problem, x: Tree, constants: tuple[Tree, ...], y_shape: tuple[int, ...]
+    evaluator: Evaluator,
+    points: Sequence[Tree],
+    constants: tuple[Tree, ...],
+    y_shape: tuple[int, ...],
 ) -> tuple[str, float, Callable[..., Array]]:
+    problem = evaluator.problem
     if problem.jacobian is not None:
         return "analytic", 0.0, problem.jacobian
-    complex_step = _numeric(problem, "numpy.complex-step", y_shape)
-    differences = _numeric(problem, "numpy.central-difference", y_shape)
+    if problem.stops_gradient:
+        raise JacbenchError(
+            f"problem {problem.name!r}: it stops gradients, which no difference quotient sees: "
+            "give its Jacobian as jacobian="
+        )
+    differences = _numeric("numpy.central-difference", evaluator.flat, y_shape)
     tolerance = registry.method("numpy.central-difference").tolerance("float64") or 0.0
-    try:
-        candidate = complex_step(x, *constants)
-    except Exception:  # noqa: BLE001 - a function that takes no complex numbers
-        candidate = None
-    if candidate is not None and _confirmed(problem, candidate, x, constants, tolerance):
-        return "complex-step", 0.0, complex_step
+    candidates: list[tuple[str, Callable[..., Array]]] = []
+    if problem.function is not None:
+        candidates.append(("complex-step", _complex_step(problem, y_shape)))
+    else:
+        agreed = consensus.witness(evaluator, points, constants, y_shape)
+        candidates += [("consensus", agreed)] if agreed is not None else []
+    for kind, candidate in candidates:
+        try:
+            jacobian = candidate(points[0], *constants)
+        except Exception:  # noqa: BLE001, S112 - a function that takes no complex numbers
+            continue
+        if _confirmed(evaluator, jacobian, points[0], constants, tolerance):
+            return kind, 0.0, candidate
     return "central-difference", tolerance, differences
 
 
-def _numeric(problem: Problem, name: str, y_shape: tuple[int, ...]) -> Callable[..., Array]:
-    xp = registry.load("numpy").xp
+def _complex_step(problem: Problem, y_shape: tuple[int, ...]) -> Callable[..., Array]:
+    function = problem.bound("", registry.load("numpy").xp)
 
-    def function(x: Any, *constants: Any) -> Any:
-        return problem.function(xp, x, *constants)
+    def of_arrays(x: Tree, *constants: Tree) -> Any:
+        returned = function(x, *constants)
+        return returned[0] if problem.has_aux else returned
 
+    return _numeric("numpy.complex-step", of_arrays, y_shape)
+
+
+def _numeric(
+    name: str, function: Callable[..., Array], y_shape: tuple[int, ...]
+) -> Callable[..., Array]:
     def jacobian(x: Tree, *constants: Tree) -> Array:
         target = Target(
             function=function,
@@ -151,23 +176,36 @@ def _numeric(problem: Problem, name: str, y_shape: tuple[int, ...]) -> Callable[
 
 
 def _confirmed(
-    problem: Problem, jacobian: Array, x: Tree, constants: tuple[Tree, ...], tolerance: float
+    evaluator: Evaluator,
+    jacobian: Array,
+    x: Tree,
+    constants: tuple[Tree, ...],
+    tolerance: float,
 ) -> bool:
     """Hold J v against (f(x + h v) - f(x - h v)) / 2h for random directions v."""
+    errors = direction_errors(evaluator, jacobian, x, constants)
+    return all(error <= 10 * tolerance for error in errors)
+
+
+def direction_errors(
+    evaluator: Evaluator, jacobian: Array, x: Tree, constants: tuple[Tree, ...]
+) -> list[float]:
+    """Return ‖J v - d‖ / ‖d‖ for central differences d along each of a few random directions v."""
     rng = np.random.default_rng(0)
     h = float(np.finfo(np.float64).eps) ** (1 / 3)
+    errors = []
     for _ in range(ORACLE_DIRECTIONS):
         v = tree.map_leaves(lambda leaf: rng.standard_normal(leaf.shape), x)
         ends = []
         for sign in (1, -1):
             moved = [a + sign * h * b for a, b in zip(tree.leaves(x), tree.leaves(v), strict=True)]
-            ends.append(_value(problem, tree.unflatten(x, moved), constants).reshape(-1))
+            ends.append(evaluator.value(tree.unflatten(x, moved), constants).reshape(-1))
         slope = (ends[0] - ends[1]) / (2 * h)
         product = jacobian @ np.concatenate([leaf.reshape(-1) for leaf in tree.leaves(v)])
         scale = math.sqrt(float(slope @ slope)) or 1.0
-        if not np.linalg.norm(product - slope) <= 10 * tolerance * scale:
-            return False
-    return True
+        error = float(np.linalg.norm(product - slope)) / scale
+        errors.append(error if math.isfinite(error) else math.inf)
+    return errors
 
 
 def _checked_matrix(problem: Problem, jacobian: Any, m: int) -> Array:

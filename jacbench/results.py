@@ -18,7 +18,7 @@ from jacbench import fingerprint, selection
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.suite import FULLNAME
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the ``jacbench`` object; a reader refuses what is newer."""
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from jacbench import problems, registry
-from jacbench.backend import Descriptor
+from jacbench import operators, problems, registry
+from jacbench.backend import Descriptor, MethodInfo
 from jacbench.cell import Cell
 from jacbench.errors import JacbenchError, unknown
+
+if TYPE_CHECKING:  # `jacbench list` does without NumPy
+    from jacbench.problem import Problem
 
 DTYPES = ("float64", "float32")
 
@@ -21,15 +25,16 @@ class Selection:
     Attributes
     ----------
     problems, methods
-        Shell patterns: ``basics/*``, ``torch.*``, ``jax.jacrev``.
+        Shell patterns: ``basics/*``, ``torch.*``, ``jax.jacrev``. A problem may say its sizes in
+        brackets, ``nn/digits-cnn[batch=64]``.
     devices
         ``cpu``, ``cuda``, ``cuda:1``, or ``all`` for every device that a backend sees.
     dtypes
         ``float64``, ``float32``, or ``all``.
     threads
         Threads that every library may use, at least 1.
-    operator
-        What is computed.
+    operators
+        Names of operators, or ``all``; empty: all that a problem has.
     """
 
     problems: Sequence[str] = field(default_factory=list)
@@ -37,33 +42,53 @@ class Selection:
     devices: Sequence[str] = field(default_factory=list)
     dtypes: Sequence[str] = field(default_factory=list)
     threads: int = 1
-    operator: str = "jacobian"
+    operators: Sequence[str] = field(default_factory=list)
 
     def over(self, patterns: Sequence[str]) -> Selection:
         """Return the same selection over other problems."""
         return replace(self, problems=patterns)
 
 
-def cells(selection: Selection, *, given: Iterable[str] = ()) -> list[Cell]:
+def cells(selection: Selection, *, given: Mapping[str, Problem] | None = None) -> list[Cell]:
     """Return the selected cells of every installed backend, problem by problem.
 
-    ``given`` names problems that are passed as objects; they take the place of the catalogue.
-    A method that was named and is not installed is an error; absent backends that were not
-    named are left out, see :func:`absent`.
+    ``given`` are problems that are passed as objects; they take the place of the catalogue. A
+    method that was named and is not installed is an error; absent backends that were not named are
+    left out, see :func:`absent`. So is what makes no sense for a problem, unless it was named: an
+    operator that the problem has not, or a hook on an intermediate value where x is none.
     """
     if selection.threads < 1:
         raise JacbenchError(f"--threads {selection.threads}: give a whole number of at least 1")
-    names = list(given) or problems.matching(selection.problems or ["*"])
+    offers = _offers(selection, given or {})
     dtypes = _dtypes(selection.dtypes)
-    methods = _methods(selection.methods)
+    asked = _operators(selection.operators)
+    methods = _methods(selection.methods, asked)
     devices = _devices(selection.devices, [descriptor for descriptor, _ in methods])
+    named = set(selection.methods)
     return [
-        Cell(name, selection.operator, method, descriptor.name, device, dtype, selection.threads)
-        for name in names
-        for descriptor, method in methods
+        Cell(name, operator, info.name, descriptor.name, device, dtype, selection.threads)
+        for name, (has, by_intermediate) in offers.items()
+        for operator in asked
+        if operator in has or operator in selection.operators
+        for descriptor, info in methods
+        if info.operator == operator
+        if by_intermediate or not info.by_intermediate or info.name in named
         for device in devices[descriptor.name]
         for dtype in dtypes
     ]
+
+
+def _offers(
+    selection: Selection, given: Mapping[str, Problem]
+) -> dict[str, tuple[tuple[str, ...], bool]]:
+    """Return for each problem its operators, and whether its x shifts an intermediate value."""
+    if given:
+        return {
+            name: (problem.operators, problem.intermediate is not None)
+            for name, problem in given.items()
+        }
+    entries = [problems.entry(name) for name in problems.matching(selection.problems or ["*"])]
+    return {e.name: (operators.offered(batch=e.batch), e.intermediate) for e in entries}
 
 
 def absent() -> dict[str, str]:
@@ -72,24 +97,39 @@ def absent() -> dict[str, str]:
     return registry.broken() | {name: why for name, why in reasons.items() if why is not None}
 
 
-def _methods(patterns: Sequence[str]) -> list[tuple[Descriptor, str]]:
+def _methods(patterns: Sequence[str], asked: Sequence[str]) -> list[tuple[Descriptor, MethodInfo]]:
     every = [
-        (descriptor, info.name)
+        (descriptor, info)
         for descriptor in registry.descriptors().values()
         for info in descriptor.methods
     ]
     if not patterns:
-        return [(d, name) for d, name in every if d.absent() is None]
-    chosen: dict[str, Descriptor] = {}
+        return [(d, info) for d, info in every if d.absent() is None]
+    chosen: set[str] = set()
     for pattern in patterns:
-        matched = [(d, name) for d, name in every if fnmatch.fnmatchcase(name, pattern)]
+        matched = [(d, info) for d, info in every if fnmatch.fnmatchcase(info.name, pattern)]
         if not matched:
-            raise unknown("method", pattern, [name for _, name in every])
-        present = [(d, name) for d, name in matched if d.absent() is None]
+            raise unknown("method", pattern, [info.name for _, info in every])
+        present = [(d, info) for d, info in matched if d.absent() is None]
         if not present:
             raise JacbenchError(str(matched[0][0].absent()))
-        chosen.update((name, d) for d, name in present)
-    return [(d, name) for d, name in every if name in chosen]
+        chosen.update(info.name for _, info in present)
+    kept = [(d, info) for d, info in every if info.name in chosen]
+    if not any(info.operator in asked for _, info in kept):
+        raise JacbenchError(
+            f"no method that matches {', '.join(map(repr, patterns))} computes "
+            f"{' or '.join(asked)}: {kept[0][1].name} computes {kept[0][1].operator}"
+        )
+    return kept
+
+
+def _operators(asked: Sequence[str]) -> list[str]:
+    if not asked or "all" in asked:
+        return list(operators.NAMES)
+    for operator in asked:
+        if operator not in operators.NAMES:
+            raise unknown("operator", operator, [*operators.NAMES, "all"])
+    return [operator for operator in operators.NAMES if operator in asked]
 
 
 def _dtypes(asked: Sequence[str]) -> list[str]:

@@ -127,6 +127,7 @@ class Session:
             devices=option("jacbench_device"),
             dtypes=option("jacbench_dtype"),
             threads=option("jacbench_threads"),
+            operators=option("jacbench_operator"),
         )
         chosen = cells(selection, given=_given(self.config))
         return [(cell, visit) for visit in range(option("jacbench_visits")) for cell in chosen]

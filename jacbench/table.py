@@ -11,13 +11,18 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from jacbench import registry
+from jacbench import registry, verdicts
 from jacbench.cell import CellResult, Verdict
 from jacbench.memory import format_size
 from jacbench.results import Run
 
-FLOOR = "numpy.analytic"
-"""The hand-written Jacobian: shown as the floor, not ranked."""
+FLOORS = (
+    *("numpy.analytic", "numpy.analytic-value", "numpy.analytic-batch"),
+    *("numpy.analytic-vjp", "numpy.analytic-jvp"),
+)
+"""What the hand-written Jacobian gives, one for each operator: the floor, not ranked."""
+MANY = 12
+"""Tables of a check beyond which only the verdicts are counted."""
 
 COLUMNS = (
     *("method", "median", "iqr", "x fastest", "x floor"),
@@ -30,8 +35,8 @@ DISPENSABLE = ("peak", "iqr", "first call", "x floor", "prepare")
 
 LEGEND = (
     "median: one call in steady state; iqr: interquartile range of its rounds; x fastest: over the "
-    "fastest contestant; x floor: over numpy.analytic; prepare: trace and compile; peak: memory of "
-    "one call; error: ‖J-R‖/‖R‖. In italics: references, not ranked."
+    "fastest contestant; x floor: over the hand-written one; prepare: trace and compile; peak: "
+    "memory of one call; error: ‖J-R‖/‖R‖. In italics: references, not ranked."
 )
 
 
@@ -57,7 +62,7 @@ def rows(results: Sequence[CellResult]) -> list[Row]:
     timed = [r for r in results if r.median_s is not None]
     contestants = [r for r in timed if r.cell.method not in oracles]
     fastest = min((r.median_s for r in contestants if r.median_s), default=None)
-    floor = next((r.median_s for r in timed if r.cell.method == FLOOR), None)
+    floor = next((r.median_s for r in timed if r.cell.method in FLOORS), None)
 
     def rank(result: CellResult) -> tuple[bool, bool, float]:
         return (
@@ -80,7 +85,7 @@ def _row(result: CellResult, fastest: float | None, floor: float | None, ranked:
     median = result.median_s
     return Row(
         cells=(
-            result.cell.method + (" (floor)" if result.cell.method == FLOOR else ""),
+            result.cell.method + (" (floor)" if result.cell.method in FLOORS else ""),
             format_seconds(median),
             _percent(result.iqr_s, median),
             _ratio(median, fastest) if ranked else "",
@@ -127,11 +132,11 @@ def _percent(part: float | None, whole: float | None) -> str:
 
 
 def groups(run: Run) -> list[tuple[str, list[CellResult]]]:
-    """Return titled groups: one for each problem, device, dtype and number of threads."""
+    """Return titled groups: one for each problem, operator, device, dtype, number of threads."""
 
-    def place(result: CellResult) -> tuple[str, str, str, int]:
+    def place(result: CellResult) -> tuple[str, str, str, str, int]:
         cell = result.cell
-        return cell.problem, cell.device, cell.dtype, cell.threads
+        return cell.problem, cell.operator, cell.device, cell.dtype, cell.threads
 
     order = {key: i for i, key in enumerate(dict.fromkeys(map(place, run.cells)))}
     ordered = sorted(run.cells, key=lambda result: order[place(result)])
@@ -145,7 +150,9 @@ def _title(results: Sequence[CellResult]) -> str:
     cell = results[0].cell
     shape = next((f"{r.m} x {r.n}" for r in results if r.m is not None), "")
     threads = f"{cell.threads} thread{'s' * (cell.threads > 1)}"
-    return ", ".join(filter(None, (cell.problem, shape, cell.device, cell.dtype, threads)))
+    operator = "" if cell.operator == "jacobian" else cell.operator
+    parts = (cell.problem, operator, shape, cell.device, cell.dtype, threads)
+    return ", ".join(filter(None, parts))
 
 
 _STYLES = {
@@ -153,13 +160,17 @@ _STYLES = {
     Verdict.UNSUPPORTED: "dim",
     Verdict.NOT_RUN: "dim",
     Verdict.TOO_LARGE: "yellow",
+    Verdict.KNOWN_FAULT: "yellow",
 }
 
 
 def terminal(run: Run, console: Console, *, timed: bool) -> RenderableType:
     """Return the tables of ``run`` for ``console``; without times where nothing was timed."""
     parts: list[RenderableType] = []
-    for title, results in groups(run):
+    shown = groups(run)
+    if not timed and len(shown) > MANY:
+        return Group(*_overview(run))
+    for title, results in shown:
         body = rows(results)
         parts.append(_fitting(title, body, console, COLUMNS if timed else UNTIMED))
         # Text, not markup: a reason is shown as it is.
@@ -168,11 +179,41 @@ def terminal(run: Run, console: Console, *, timed: bool) -> RenderableType:
             for row in body
             if row.reason
         ]
+        parts += _zero_columns(results)
         parts.append(Text())
+    if len({result.cell.operator for result in run.cells}) > 1:
+        parts += _overview(run)[:1]
     if timed:
         parts.append(Text(LEGEND, style="dim"))
         parts += [Text(), _glance_table(run)]
     return Group(*parts)
+
+
+def _zero_columns(results: Sequence[CellResult]) -> list[RenderableType]:
+    """Return the line that names inputs which nothing depends on."""
+    named = [r.notes["zero_columns"] for r in results if r.notes.get("zero_columns")]
+    if not named:
+        return []
+    told = f"{', '.join(map(str, named[0]))} has no effect on the output: its columns are zero"
+    return [Text(printable(told), style="dim")]
+
+
+def _overview(run: Run) -> list[RenderableType]:
+    """Return the count of verdicts, then every reason once with the cells that have it."""
+    head, body = verdicts.counted(run)
+    table = Table(title="verdicts", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for name in head:
+        table.add_column(Text(printable(name)), overflow="fold")
+    last = ""
+    for name, *row in body:
+        table.add_row(*(Text(printable(text)) for text in ("" if name == last else name, *row)))
+        last = name
+    parts: list[RenderableType] = [table]
+    for reason in verdicts.reasons(run):
+        style = _STYLES.get(reason.verdict, "bold red")
+        parts.append(Text(printable(f"{reason.verdict}: {reason.text}"), style=style))
+        parts += [Text(printable(f"    {where}")) for where in reason.where]
+    return [*parts, Text()]
 
 
 def glance(run: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -184,7 +225,7 @@ def glance(run: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     for title, results in groups(run):
         agreed = [r for r in results if r.verdict is Verdict.AGREES and r.median_s is not None]
         best = [_fastest([r for r in agreed if r.cell.backend == name]) for name in ranked]
-        floor = _fastest([r for r in agreed if r.cell.method == FLOOR])
+        floor = _fastest([r for r in agreed if r.cell.method in FLOORS])
         first = _fastest([r for r in agreed if r.cell.backend in ranked])
         cells = [_named(r, first) for r in best]
         body.append((title, *cells, "" if floor is None else format_seconds(floor.median_s)))

@@ -6,6 +6,7 @@ by sorted key. Anything that is not a dict, list or tuple is a leaf.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -21,6 +22,28 @@ def leaves(tree: Tree) -> list[Any]:
 def names(tree: Tree) -> list[str]:
     """Return where each leaf stands, in tree order: ``[0]['w']``; ``''`` for a bare array."""
     return [path for path, _ in _walk(tree, "")]
+
+
+def paths(tree: Tree) -> list[str]:
+    """Return where each leaf stands as keys and indices joined by dots: ``0.w``; ``''`` bare."""
+    return [_dotted(path) for path, _ in _walk(tree, "")]
+
+
+def _dotted(path: str) -> str:
+    return ".".join(part.strip("'\"") for part in path[1:-1].split("]["))
+
+
+def columns(tree: Tree) -> dict[str, slice]:
+    """Return which columns of an (m, n) Jacobian belong to each leaf, by the leaf's name.
+
+    The leaves are NumPy arrays or arrays with a ``shape``; ``''`` names a bare array.
+    """
+    blocks, start = {}, 0
+    for name, leaf in _walk(tree, ""):
+        stop = start + math.prod(leaf.shape)
+        blocks[name] = slice(start, stop)
+        start = stop
+    return blocks
 
 
 def first(tree: Tree) -> Any:

@@ -211,7 +211,7 @@ QUICK = {**ANALYTIC, "budget_s": 0.01, "visits": 2}
 
 
 def test_check_of_a_problem_object() -> None:
-    run = jb.check(problem(), methods=["numpy.*"], dtypes=["all"])
+    run = jb.check(problem(), methods=["numpy.*"], operators=["jacobian"], dtypes=["all"])
     assert [result.verdict for result in run.cells] == [Verdict.AGREES] * 6
     assert run.ok
     assert (run.cells[0].m, run.cells[0].n, run.cells[0].median_s) == (3, 3, None)

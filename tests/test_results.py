@@ -258,7 +258,7 @@ def test_missing_file(tmp_path: Path) -> None:
         ("null", "is another kind of file"),
         ('{"jacbench": []}', "is another kind of file"),
         ('{"benchmarks": [], "machine_info": {}}', "another kind of pytest-benchmark file without"),
-        ('{"jacbench": {"schema": 2}}', r"has schema 2 and this jacbench reads up to 1: pip "),
+        ('{"jacbench": {"schema": 3}}', r"has schema 3 and this jacbench reads up to 2: pip "),
         ('{"jacbench": {"schema": "1"}}', "has schema '1'"),
         ('{"jacbench": {"schema": true}}', "has schema True"),
         ('{"jacbench": {}}', "has schema None"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from jacbench import problems, registry, selection
+from jacbench import operators, problems, registry, selection
 from jacbench.backend import Descriptor
 from jacbench.errors import JacbenchError
+from jacbench.problem import Problem
 from jacbench.selection import Selection
 from tests.runs import PROBLEM
 
@@ -37,19 +39,43 @@ def refused(**parts: object) -> str:
 def test_everything_by_default_is_the_cpu_in_float64() -> None:
     cells = selection.cells(Selection())
     present = [d for d in registry.descriptors().values() if d.absent() is None]
-    methods = [info.name for d in present for info in d.methods]
-    assert [(c.problem, c.method) for c in cells] == [
-        (name, method) for name in problems.names() for method in methods
+    methods = [info for d in present for info in d.methods]
+    assert [(c.problem, c.operator, c.method) for c in cells] == [
+        (entry.name, operator, info.name)
+        for entry in problems.CATALOGUE
+        for operator in operators.offered(batch=entry.batch)
+        for info in methods
+        if info.operator == operator and (entry.intermediate or not info.by_intermediate)
     ]
-    assert {(c.operator, c.device, c.dtype, c.threads) for c in cells} == {
-        ("jacobian", "cpu", "float64", 1)
-    }
+    assert {(c.device, c.dtype, c.threads) for c in cells} == {("cpu", "float64", 1)}
+
+
+def test_operators_in_one_order_and_each_once() -> None:
+    chosen = {"methods": ["numpy.*"], "operators": ["vjp", "jacobian", "vjp"]}
+    cells = selection.cells(Selection(problems=[PROBLEM], **chosen))  # type: ignore[arg-type]
+    assert [cell.operator for cell in cells] == ["jacobian"] * 3 + ["vjp"]
+    everything = selection.cells(Selection(problems=["basics/*"], operators=["all"]))
+    assert everything == selection.cells(Selection(problems=["basics/*"]))
+
+
+def test_what_makes_no_sense_is_left_out_unless_it_is_named() -> None:
+    assert select(methods=["numpy.*"], operators=["batch_jacobian"]) == [
+        f"{PROBLEM}-batch_jacobian-numpy.analytic-batch-cpu-float64"
+    ]
+    assert not any("batch_jacobian" in key for key in select(methods=["numpy.*"]))
+    by_hook = ["torch.register-hook"]
+    pytest.importorskip("torch")
+    assert select(methods=by_hook) == [f"{PROBLEM}-torch.register-hook-cpu-float64"]
+    assert not any("hook" in key for key in select(methods=["torch.*"]))
+    by_z = {"problems": [f"{PROBLEM}[wrt=Z]"], "methods": ["torch.*"]}
+    assert any("register-hook" in key for key in select(**by_z))
 
 
 def test_each_method_once_in_the_order_of_the_list() -> None:
     methods = ["numpy.c*", "numpy.complex-step", "numpy.*"]
-    assert select(methods=methods) == select(methods=["numpy.*"])
-    assert len(set(select(methods=methods))) == 3
+    only = {"operators": ["jacobian"]}
+    assert select(methods=methods, **only) == select(methods=["numpy.*"], **only)
+    assert len(set(select(methods=methods, **only))) == 3
 
 
 def test_dtypes_in_one_order_and_each_once() -> None:
@@ -63,8 +89,13 @@ def test_threads_are_part_of_the_cell() -> None:
 
 
 def test_given_problems_take_the_place_of_the_catalogue() -> None:
-    cells = selection.cells(Selection(methods=["numpy.analytic"]), given={"mine": None})
-    assert [cell.problem for cell in cells] == ["mine"]
+    mine = Problem(name="mine", function=lambda xp, x: x, x=np.ones(2), in_axes=(0,))
+    chosen = Selection(methods=["numpy.analytic", "numpy.analytic-batch"])
+    cells = selection.cells(chosen, given={"mine": mine})
+    assert [(cell.problem, cell.operator) for cell in cells] == [
+        ("mine", "jacobian"),
+        ("mine", "batch_jacobian"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +105,13 @@ def test_given_problems_take_the_place_of_the_catalogue() -> None:
         ({"problems": [PROBLEM, "zzz"]}, "unknown problem 'zzz': jacbench list shows them all"),
         ({"methods": ["numpy.analytical"]}, "did you mean 'numpy.analytic'"),
         ({"methods": ["analytic"]}, "did you mean 'numpy.analytic'"),
+        ({"operators": ["hessian"]}, "unknown operator 'hessian'"),
+        ({"operators": ["jvps"]}, "did you mean 'jvp'"),
+        ({"operators": ["vjp"]}, "'numpy.analytic' computes vjp: numpy.analytic computes jacobian"),
+        ({"problems": ["shape/small[k=2]"]}, "shape/small has no 'k': it has m=3, n=6, width=256"),
+        ({"problems": ["shape/small[m=0]"]}, "m is '0': give a whole number of at least 1"),
+        ({"problems": ["shape/small[m=two]"]}, "m is 'two': give a whole number"),
+        ({"problems": ["basics/lin*[m=2]"]}, "basics/linear-sum has no 'm': it has no sizes to"),
         ({"dtypes": ["double"]}, "unknown dtype 'double': known: float32, float64"),
         ({"dtypes": ["Float32"]}, "did you mean 'float32'"),
         ({"devices": ["gpu"]}, "unknown device 'gpu'"),

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import layout, registry
+from jacbench import layout, registry, tree
 from jacbench.backend import Backend, Method, MethodInfo, Prepared, Target
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.harness import Harness, Limits
 from jacbench.layout import Layout
 from jacbench.problem import Problem
 from jacbench.reference import reference
-from jacbench.settle import Settled, failed, guarded, input_names, refused, settle
+from jacbench.settle import failed, guarded, refused, settle
+from jacbench.trial import Settled, entry_names
 
 A = np.array([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]])
 X = {"w": np.array([0.3, -0.4]), "b": np.array(0.9)}  # in tree order: b, w
@@ -357,11 +358,15 @@ def test_too_large_says_how_many_bytes() -> None:
     assert guarded(result, PROBLEM, 2, 336) is None
 
 
+def names_of(problem: Problem) -> list[str]:
+    return entry_names(tree.names(problem.x), problem.leaf_shapes)
+
+
 def test_input_names_follow_the_tree() -> None:
-    assert input_names(PROBLEM) == ["['b']", "['w'][0]", "['w'][1]"]
+    assert names_of(PROBLEM) == ["['b']", "['w'][0]", "['w'][1]"]
     matrix = Problem(name="m", function=function, x=np.ones((1, 2)))
-    assert input_names(matrix) == ["[0, 0]", "[0, 1]"]
-    assert input_names(Problem(name="s", function=function, x=np.array(1.0))) == [""]
+    assert names_of(matrix) == ["[0, 0]", "[0, 1]"]
+    assert names_of(Problem(name="s", function=function, x=np.array(1.0))) == [""]
 
 
 # --- the user's function, as every method sees it ---

@@ -5,7 +5,7 @@ Reference: https://github.com/HIPS/autograd/blob/master/autograd/differential_op
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import autograd
@@ -14,18 +14,11 @@ from autograd.differential_operators import make_jvp, make_vjp
 from autograd.misc.flatten import flatten
 
 from jacbench import layout, tree
-from jacbench.backend import Method, MethodInfo, Prepared, Target
-from jacbench_autograd import descriptor
+from jacbench.backend import Prepared, Target
+from jacbench_autograd.method import AutogradMethod, eye, output_basis, pulled_back, unary
 
 if TYPE_CHECKING:
     from jacbench.layout import Layout
-
-
-class AutogradMethod(Method):
-    """A named method of this backend."""
-
-    def __init__(self, name: str) -> None:
-        self.info: MethodInfo = next(info for info in descriptor.methods if info.name == name)
 
 
 class Jacobian(AutogradMethod):
@@ -37,18 +30,26 @@ class Jacobian(AutogradMethod):
 
     def prepare(self, target: Target) -> Prepared:
         """Build the operator; autograd traces it anew in every call."""
-        function, constants = target.function, target.constants
-        if tree.is_leaf(target.x):
-            jacobian = autograd.jacobian(function)
-            return Prepared(lambda x: jacobian(x, *constants))
+        return Prepared(jacobian_of(target))
 
-        _, unflatten = flatten(target.x)
 
-        def of_vector(vector: Any) -> Any:
-            return function(unflatten(vector), *constants)
+def jacobian_of(target: Target) -> Callable[[Any], Any]:
+    """Return ``autograd.jacobian`` of the target's function, over a flat vector where x is a tree.
 
-        jacobian = autograd.jacobian(of_vector)
-        return Prepared(lambda x: jacobian(flatten(x)[0]))
+    Its result has shape y.shape + x.shape, or y.shape + (n,).
+    """
+    function, constants = target.function, target.constants
+    if tree.is_leaf(target.x):
+        jacobian = autograd.jacobian(function)
+        return lambda x: jacobian(x, *constants)
+
+    _, unflatten = flatten(target.x)
+
+    def of_vector(vector: Any) -> Any:
+        return function(unflatten(vector), *constants)
+
+    jacobian = autograd.jacobian(of_vector)
+    return lambda x: jacobian(flatten(x)[0])
 
 
 class VjpLoop(AutogradMethod):
@@ -61,18 +62,11 @@ class VjpLoop(AutogradMethod):
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot vectors."""
-        function, constants = target.function, target.constants
-        basis = list(_eye(math.prod(target.y_shape), target).reshape(-1, *target.y_shape))
-
-        def of_x(x: Any) -> Any:
-            return function(x, *constants)
-
-        vjp_at = make_vjp(of_x)
+        vjp_at, basis = make_vjp(unary(target)), output_basis(target.y_shape, target)
 
         def call(x: Any) -> Any:
             pull, _ = vjp_at(x)
-            rows = [tree.leaves(pull(one_hot)) for one_hot in basis]
-            return [np.stack(row) for row in zip(*rows, strict=True)]
+            return pulled_back(pull, basis)
 
         return Prepared(call)
 
@@ -87,9 +81,7 @@ class Jvp(AutogradMethod):
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot columns."""
-        function, constants = target.function, target.constants
         leaves = tree.leaves(target.x)
-        eye = _eye(sum(leaf.size for leaf in leaves), target)
         ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
         basis = [
             tree.unflatten(
@@ -99,23 +91,15 @@ class Jvp(AutogradMethod):
                     for part, leaf in zip(np.split(column, ends), leaves, strict=True)
                 ],
             )
-            for column in eye
+            for column in eye(sum(leaf.size for leaf in leaves), target)
         ]
-
-        def of_x(x: Any) -> Any:
-            return function(x, *constants)
-
-        jvp_at = make_jvp(of_x)
+        jvp_at = make_jvp(unary(target))
 
         def call(x: Any) -> Any:
             push = jvp_at(x)
             return np.stack([push(one_hot)[1] for one_hot in basis])
 
         return Prepared(call)
-
-
-def _eye(size: int, target: Target) -> Any:
-    return np.eye(size, dtype=tree.leaves(target.x)[0].dtype)
 
 
 METHODS = (Jacobian("autograd.jacobian"), VjpLoop("autograd.vjp-loop"), Jvp("autograd.jvp"))

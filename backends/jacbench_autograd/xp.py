@@ -4,8 +4,8 @@
 others the derivative is silently zero (``concat``) or an error, so what is missing is written here
 over functions that have both a vector-Jacobian and a Jacobian-vector product.
 
-The derivatives of ``maximum``, ``minimum``, ``max``, ``min``, ``where`` and ``mean`` are computed
-in float64 even of float32, since autograd's rules for them multiply by float64 arrays.
+The derivatives of ``maximum``, ``minimum``, ``max``, ``min`` and ``where`` are computed in float64
+even of float32, since autograd's rules for them multiply by float64 arrays.
 """
 # ruff: noqa: A001 - the standard's names are some of Python's own
 
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import autograd.numpy as anp
 import numpy as np
+from autograd.tracer import getval
 
 Array: TypeAlias = Any
 """A NumPy array, or the box in which autograd traces one."""
@@ -78,20 +79,30 @@ def softplus(x: Array, /) -> Array:
     return anp.logaddexp(x, 0.0)
 
 
+def stop_gradient(x: Array, /) -> Array:
+    """Return ``x`` as a constant: unboxed, out of every derivative that is being traced."""
+    return getval(x)
+
+
 # --- reductions ---
 
 sum = anp.sum
-mean = anp.mean
 prod = anp.prod
 max = anp.max
 min = anp.min
+
+
+def mean(x: Array, /, *, axis: Axes = None, keepdims: bool = False) -> Array:
+    """Return the mean; the derivative of autograd's own is float64 even of float32."""
+    total = anp.sum(x, axis=axis, keepdims=keepdims)
+    return total / (x.size // total.size)
 
 
 def var(
     x: Array, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False
 ) -> Array:
     """Return the variance; autograd's own has no forward mode over a tuple of axes."""
-    centre = anp.mean(x, axis=axis, keepdims=True)
+    centre = mean(x, axis=axis, keepdims=True)
     count = x.size // centre.size - correction
     return anp.sum(anp.square(x - centre), axis=axis, keepdims=keepdims) / count
 

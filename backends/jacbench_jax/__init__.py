@@ -20,6 +20,16 @@ def cuda_devices() -> int:
     return cuda.visible_devices()
 
 
+MODEL_CLASSES = {
+    "flax.nnx.module.Module": "jacbench_jax.flax_model",
+    "equinox._module._module.Module": "jacbench_jax.equinox_model",
+    "equinox._module.Module": "jacbench_jax.equinox_model",  # before Equinox 0.13
+}
+"""The base classes of models in their own spelling, and the module that adapts each."""
+
+_VALUE = "value_and_jacobian"
+_BATCH = "batch_jacobian"
+
 descriptor = Descriptor(
     name="jax",
     module="jax",
@@ -35,5 +45,26 @@ descriptor = Descriptor(
         MethodInfo("jax.vjp-loop", "jax.vjp once, its pull-back per one-hot vector, without jit"),
         MethodInfo("jax.linearize", "jax.linearize, mapped over one-hot columns, compiled"),
         MethodInfo("jax.map-vjp", "jax.lax.map over batches of one-hot rows, compiled"),
+        MethodInfo("jax.jacrev-aux", "jax.jacrev with the value as its aux, compiled", _VALUE),
+        MethodInfo("jax.jacfwd-aux", "jax.jacfwd with the value as its aux, compiled", _VALUE),
+        MethodInfo(
+            "jax.value-and-vjp", "jax.vjp: its value, its pull-back over one-hot rows", _VALUE
+        ),
+        MethodInfo("jax.vmap-jacrev", "jax.jacrev mapped over samples, compiled", _BATCH),
+        MethodInfo("jax.vmap-jacfwd", "jax.jacfwd mapped over samples, compiled", _BATCH),
+        MethodInfo("jax.sum-trick", "one vjp per output of a sample, for all samples", _BATCH),
+        MethodInfo("jax.sample-loop", "jax.lax.map of jax.jacrev over samples, compiled", _BATCH),
+        MethodInfo("jax.vjp", "jax.vjp, compiled ahead of time", "vjp"),
+        MethodInfo("jax.vjp-eager", "jax.vjp without jit", "vjp"),
+        MethodInfo(
+            "jax.vjp-by-jacrev", "the product with the whole of jax.jacrev, compiled", "vjp"
+        ),
+        MethodInfo("jax.jvp", "jax.jvp, compiled ahead of time", "jvp"),
+        MethodInfo("jax.jvp-eager", "jax.jvp without jit", "jvp"),
+        MethodInfo("jax.linearize-jvp", "jax.linearize, then its push-forward, compiled", "jvp"),
+        MethodInfo(
+            "jax.jvp-by-jacfwd", "the product with the whole of jax.jacfwd, compiled", "jvp"
+        ),
     ),
+    model_classes=tuple(MODEL_CLASSES),
 )

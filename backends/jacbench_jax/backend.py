@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from jacbench.backend import Backend, Method
-from jacbench_jax import eager, staged, xp
+from jacbench_jax import batch, declines, eager, jvp, staged, values, vjp, xp
+from jacbench_jax import model as models
+
+if TYPE_CHECKING:
+    from jacbench.model import Adapted
 
 
 class JaxBackend(Backend):
     """JAX on the CPU and on every CUDA device it sees."""
 
     xp = xp
+    witnesses = ("jax.jacrev", "jax.jacfwd")
 
     def methods(self) -> Sequence[Method]:
         """Return every method, in the descriptor's order."""
-        return (*staged.TRANSFORMS, *eager.METHODS, *staged.PRODUCTS)
+        jacobians = (*staged.TRANSFORMS, *eager.METHODS, *staged.PRODUCTS)
+        return (*jacobians, *values.METHODS, *batch.METHODS, *vjp.METHODS, *jvp.METHODS)
+
+    def declined(self, exc: Exception) -> str | None:
+        """Return JAX's words where it cannot trace or differentiate the function, else None."""
+        return declines.reason(exc)
+
+    def adapt(
+        self, model: Any, inputs: tuple[Any, ...], wrt: str, output: str | int | None
+    ) -> Adapted:
+        """Return a Flax NNX or an Equinox module as a function of arrays."""
+        return models.adapt(self, model, inputs, wrt, output)
 
     def configure(self, threads: int) -> Mapping[str, str | int | bool]:
         """Switch on float64 and full-precision products; compute where Python calls.

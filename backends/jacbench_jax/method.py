@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from jacbench.layout import Layout
 
 
+UNTRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+"""What JAX raises where a function asks a traced array for its numbers."""
+
+
 def info(name: str) -> MethodInfo:
     """Return what the descriptor says of the method ``name``."""
     return next(info for info in descriptor.methods if info.name == name)
@@ -59,14 +68,14 @@ def input_basis(target: Target) -> Any:
     return tree.unflatten(target.x, one_hot)
 
 
-def first_ready(compiled: Callable[..., Any], x: Any, rest: tuple[Any, ...]) -> Callable[..., Any]:
-    """Return ``x -> compiled(x, rest)`` that returns when the result, a tree like x, is computed.
+def first_ready(compiled: jax.stages.Compiled, rest: tuple[Any, ...]) -> Callable[..., Any]:
+    """Return ``x -> compiled(x, rest)`` that returns when the result, a tree, is computed.
 
     All arrays of one executable become ready together, so that waiting for the first leaf is
     enough; ``jax.block_until_ready`` on a tree costs 6 to 7 % of a 20 µs call, and looking for the
     leaf in every call 3 to 4 %, hence the cases.
     """
-    match _path_to_first_leaf(x):
+    match _path_to_first_leaf(_result_of(compiled)):
         case []:
             return lambda x: compiled(x, rest).block_until_ready()
         case [outer]:
@@ -93,6 +102,12 @@ def first_ready(compiled: Callable[..., Any], x: Any, rest: tuple[Any, ...]) -> 
                 return result
 
     return call
+
+
+def _result_of(compiled: jax.stages.Compiled) -> Any:
+    """Return a tree of the structure of what ``compiled`` returns."""
+    structure: Any = compiled.out_tree
+    return jax.tree.unflatten(structure, range(structure.num_leaves))
 
 
 def _path_to_first_leaf(like: Any) -> list[Any]:

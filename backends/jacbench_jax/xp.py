@@ -37,6 +37,7 @@ minimum = jnp.minimum
 where = jnp.where
 leaky_relu = jax.nn.leaky_relu
 softplus = jax.nn.softplus
+stop_gradient = jax.lax.stop_gradient
 
 # --- reductions ---
 

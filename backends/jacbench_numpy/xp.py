@@ -97,6 +97,11 @@ def softplus(x: Array, /) -> Array:
     return logaddexp(x, 0.0)
 
 
+def stop_gradient(x: Array, /) -> Array:
+    """Return the real part of ``x``: what is constant takes no part in the complex step."""
+    return np.real(x)
+
+
 # --- reductions ---
 
 sum = np.sum

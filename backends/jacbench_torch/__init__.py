@@ -29,6 +29,9 @@ def _built_for_cuda() -> bool:
     return re.search(r"^cuda\b[^=\n]*=\s*['\"]", version.read_text(), re.MULTILINE) is not None
 
 
+_VALUE = "value_and_jacobian"
+_BATCH = "batch_jacobian"
+
 descriptor = Descriptor(
     name="torch",
     module="torch",
@@ -50,5 +53,34 @@ descriptor = Descriptor(
         MethodInfo("torch.func.linearize", "torch.func.linearize, mapped over one-hot columns"),
         MethodInfo("torch.compile-jacrev", "torch.compile of torch.func.jacrev"),
         MethodInfo("torch.compile-jacfwd", "torch.compile of torch.func.jacfwd"),
+        MethodInfo(
+            "torch.retain-grad", "Z.retain_grad(), Z.grad after each backward", by_intermediate=True
+        ),
+        MethodInfo(
+            "torch.register-hook", "Z.register_hook, what it saw of each", by_intermediate=True
+        ),
+        MethodInfo("torch.func.jacrev-aux", "jacrev(has_aux=True), the value as aux", _VALUE),
+        MethodInfo("torch.func.jacfwd-aux", "jacfwd(has_aux=True), the value as aux", _VALUE),
+        MethodInfo(
+            "torch.value-and-vmap-vjp", "torch.func.vjp: its y, its pull-back over rows", _VALUE
+        ),
+        MethodInfo(
+            "torch.value-and-grad-loop", "y detached, torch.autograd.grad per one-hot", _VALUE
+        ),
+        MethodInfo("torch.vmap-jacrev", "torch.func.jacrev mapped over samples", _BATCH),
+        MethodInfo("torch.vmap-jacfwd", "torch.func.jacfwd mapped over samples", _BATCH),
+        MethodInfo("torch.sum-trick", "torch.autograd.grad(y[:, k], x, ones) per output k", _BATCH),
+        MethodInfo("torch.sample-loop", "torch.autograd.grad per output of each sample", _BATCH),
+        MethodInfo("torch.autograd.grad", "torch.autograd.grad(y, x, v)", "vjp"),
+        MethodInfo("torch.backward", "y.backward(v), .grad read", "vjp"),
+        MethodInfo("torch.func.vjp", "torch.func.vjp", "vjp"),
+        MethodInfo("torch.functional.vjp", "torch.autograd.functional.vjp", "vjp"),
+        MethodInfo("torch.vjp-by-jacrev", "v times the whole of torch.func.jacrev", "vjp"),
+        MethodInfo("torch.func.jvp", "torch.func.jvp", "jvp"),
+        MethodInfo("torch.forward-ad", "dual numbers of torch.autograd.forward_ad", "jvp"),
+        MethodInfo("torch.functional.jvp", "torch.autograd.functional.jvp, two passes back", "jvp"),
+        MethodInfo("torch.func.linearize-jvp", "torch.func.linearize, its push-forward", "jvp"),
+        MethodInfo("torch.jvp-by-jacfwd", "the whole of torch.func.jacfwd times t", "jvp"),
     ),
+    model_classes=("torch.nn.modules.module.Module",),
 )

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from jacbench.backend import Backend, Method
-from jacbench_torch import compiled, func, functional, loops, xp
+from jacbench_torch import (
+    batch,
+    compiled,
+    declines,
+    func,
+    functional,
+    hooks,
+    jvp,
+    loops,
+    values,
+    vjp,
+    xp,
+)
+from jacbench_torch import model as models
+
+if TYPE_CHECKING:
+    from jacbench.model import Adapted
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -19,10 +35,31 @@ class TorchBackend(Backend):
     """PyTorch on the CPU and on every CUDA device it sees."""
 
     xp = xp
+    witnesses = ("torch.functional", "torch.func.jacfwd")
 
     def methods(self) -> Sequence[Method]:
         """Return every method, in the descriptor's order."""
-        return (*functional.METHODS, *loops.METHODS, *func.METHODS, *compiled.METHODS)
+        return (
+            *functional.METHODS,
+            *loops.METHODS,
+            *func.METHODS,
+            *compiled.METHODS,
+            *hooks.METHODS,
+            *values.METHODS,
+            *batch.METHODS,
+            *vjp.METHODS,
+            *jvp.METHODS,
+        )
+
+    def declined(self, exc: Exception) -> str | None:
+        """Return torch's words where it cannot transform the function, else None."""
+        return declines.reason(exc)
+
+    def adapt(
+        self, model: Any, inputs: tuple[Any, ...], wrt: str, output: str | int | None
+    ) -> Adapted:
+        """Return a ``torch.nn.Module`` as a function of its parameters or of its inputs."""
+        return models.adapt(model, inputs, wrt, output)
 
     def configure(self, threads: int) -> Mapping[str, str | int | bool]:
         """Pin the thread pools and keep float32 products at full precision (no TF32)."""

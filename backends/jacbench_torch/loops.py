@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -34,18 +35,25 @@ class OneGraph(TorchMethod):
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot vectors."""
         function, constants, pull = target.function, target.constants, self.pull
-        basis = self.basis(target)
+        basis, m = self.basis(target), math.prod(target.y_shape)
+
+        def zeros(leaves: list[torch.Tensor]) -> list[torch.Tensor]:
+            # of a y that does not depend on x, backward only says that it has no graph
+            return [leaf.new_zeros(m, *leaf.shape) for leaf in leaves]
+
         if tree.is_leaf(target.x):
 
             def of_array(x: Any) -> Any:
                 leaf = x.detach().requires_grad_()
-                return pull(function(leaf, *constants), [leaf], basis)[0]
+                y = function(leaf, *constants)
+                return pull(y, [leaf], basis)[0] if y.requires_grad else zeros([leaf])[0]
 
             return prepared(of_array, target)
 
         def of_tree(x: Any) -> Any:
             leaves = [leaf.detach().requires_grad_() for leaf in tree.leaves(x)]
-            return pull(function(tree.unflatten(x, leaves), *constants), leaves, basis)
+            y = function(tree.unflatten(x, leaves), *constants)
+            return pull(y, leaves, basis) if y.requires_grad else zeros(leaves)
 
         return prepared(of_tree, target)
 

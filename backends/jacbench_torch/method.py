@@ -1,9 +1,9 @@
-"""What torch's methods share: names, one-hot bases and synchronisation."""
+"""What torch's methods share: names, one-hot bases, passes back and synchronisation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,6 +43,16 @@ def unary(target: Target) -> Callable[[Any], Any]:
     return of_x
 
 
+def of_leaves(target: Target) -> Callable[..., Any]:
+    """Return the target's function of the leaves of x, one argument each, in tree order."""
+    of_x, like = unary(target), tree.map_leaves(lambda _: None, target.x)
+
+    def spread(*leaves: Any) -> Any:
+        return of_x(tree.unflatten(like, leaves))
+
+    return spread
+
+
 def prepared(call: Callable[[Any], Any], target: Target, **notes: str | int) -> Prepared:
     """Return ``call`` as prepared, synchronised where the device computes asynchronously."""
     if not target.device.startswith("cuda"):
@@ -55,6 +65,19 @@ def prepared(call: Callable[[Any], Any], target: Target, **notes: str | int) -> 
         return result
 
     return Prepared(synchronised, notes)
+
+
+def without_graph(call: Callable[[Any], Any], target: Target) -> Callable[[Any], Any]:
+    """Return ``call``, under ``no_grad`` where else what it returns would be part of a graph.
+
+    ``torch.func`` gives results that can be differentiated once more by whatever the function
+    closes over. ``no_grad`` around a transform leaves the transform alone; it costs 3 us a call,
+    so that one evaluation here finds out whether it is needed.
+    """
+    value = target.function(target.x, *target.constants)
+    if any(leaf.requires_grad for leaf in tree.leaves(value)):
+        return torch.no_grad()(call)
+    return call
 
 
 def output_basis(target: Target) -> torch.Tensor:
@@ -72,3 +95,28 @@ def input_basis(target: Target) -> Any:
     columns = eye.split([leaf.numel() for leaf in leaves], dim=1)
     one_hot = [c.reshape(n, *leaf.shape) for c, leaf in zip(columns, leaves, strict=True)]
     return tree.unflatten(target.x, one_hot)
+
+
+def detached(x: Any) -> list[torch.Tensor]:
+    """Return the leaves of x as leaves of a new graph, over the same memory."""
+    return [leaf.detach().requires_grad_() for leaf in tree.leaves(x)]
+
+
+def gradients(
+    y: torch.Tensor, leaves: Sequence[torch.Tensor], vector: Any, *, retain_graph: bool = False
+) -> Sequence[torch.Tensor]:
+    """Return ``vector`` pulled back from y to each leaf; zeros where y does not depend on it.
+
+    ``materialize_grads`` sees to an unused leaf; of a y without a graph autograd only says so.
+    """
+    if not y.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    return torch.autograd.grad(y, leaves, vector, retain_graph=retain_graph, materialize_grads=True)
+
+
+def rows(
+    y: torch.Tensor, leaves: Sequence[torch.Tensor], basis: Iterable[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Return (number of vectors,) + leaf.shape for each leaf: one pass back per vector."""
+    passes = [gradients(y, leaves, vector, retain_graph=True) for vector in basis]
+    return [torch.stack(row) for row in zip(*passes, strict=True)]

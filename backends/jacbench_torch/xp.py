@@ -81,6 +81,11 @@ def softplus(x: Tensor, /) -> Tensor:
     return torch.nn.functional.softplus(x, threshold=40.0)
 
 
+def stop_gradient(x: Tensor, /) -> Tensor:
+    """Return ``x`` as a constant, in reverse and in forward mode."""
+    return x.detach()
+
+
 # --- reductions ---
 
 sum = torch.sum

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from jacbench.errors import unknown
+from jacbench.errors import JacbenchError, unknown
 
 if TYPE_CHECKING:  # listing the catalogue does without NumPy
     from jacbench.problem import Problem
@@ -26,15 +27,22 @@ class Entry:
     Attributes
     ----------
     name
-        ``family/short-name``.
+        ``family/short-name``; with sizes of its own, ``family/short-name[batch=64]``.
     m, n
-        The numbers of outputs and of inputs: the Jacobian is m x n.
+        The numbers of outputs and of inputs: the Jacobian is m x n. Those of the default sizes.
     summary
         One line.
     source
         Where the problem comes from: a paper, a book, a link, or that it was made up for this.
     build
         ``module:function``; the function takes this entry and returns the problem.
+    parameters
+        Sizes that can be asked for in brackets after the name, with their defaults; whole numbers
+        of at least 1.
+    batch
+        True where the problem has samples, and so a ``batch_jacobian``.
+    intermediate
+        True where x is a shift of an intermediate value.
     """
 
     name: str
@@ -43,6 +51,14 @@ class Entry:
     summary: str
     source: str
     build: str
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    batch: bool = False
+    intermediate: bool = False
+
+    @property
+    def family(self) -> str:
+        """The part of the name before the slash."""
+        return self.name.partition("/")[0]
 
 
 _AUTOGRAD_TUTORIAL = (
@@ -60,6 +76,7 @@ def _hidden_layer(name: str, m: int, n: int, summary: str) -> Entry:
         summary=summary,
         source=_SHAPES,
         build="jacbench.problems.shape:hidden_layer",
+        parameters={"m": m, "n": n, "width": 256},
     )
 
 
@@ -72,6 +89,8 @@ CATALOGUE: tuple[Entry, ...] = (
         source="made for jacbench: a network of the size used in tutorial questions about the "
         "Jacobian by the weights",
         build="jacbench.problems.basics:mlp_weights",
+        parameters={"batch": 20},
+        batch=True,
     ),
     Entry(
         name="basics/linear-sum",
@@ -82,12 +101,22 @@ CATALOGUE: tuple[Entry, ...] = (
         build="jacbench.problems.basics:linear_sum",
     ),
     Entry(
+        name="basics/linear-sum-by-z",
+        m=1,
+        n=4,
+        summary="the same sum by the intermediate value Z = XW + B: ones",
+        source="the question why Z.grad is None, asked of basics/linear-sum",
+        build="jacbench.problems.basics:linear_sum_by_z",
+        intermediate=True,
+    ),
+    Entry(
         name="basics/shifted-square",
         m=25,
         n=25,
         summary="(x + 1)^2 entry by entry at the 5 x 5 identity; the Jacobian is diagonal",
         source=f"after 'Tensor Gradients and Jacobian Products' in {_AUTOGRAD_TUTORIAL}",
         build="jacbench.problems.basics:shifted_square",
+        parameters={"size": 5},
     ),
     Entry(
         name="basics/logistic-loss",
@@ -105,6 +134,8 @@ CATALOGUE: tuple[Entry, ...] = (
         "block-diagonal",
         source="made for jacbench: a network of the size used to generate points of the plane",
         build="jacbench.problems.basics:generator",
+        parameters={"batch": 100},
+        batch=True,
     ),
     _hidden_layer("small", 3, 6, "tanh layer of 256, 6 inputs, 3 outputs"),
     _hidden_layer("tall", 2048, 32, "tanh layer of 256, few inputs, many outputs"),
@@ -115,16 +146,23 @@ CATALOGUE: tuple[Entry, ...] = (
 """Every problem, in the order in which tables show them."""
 
 
+WRT = "wrt"
+"""The key in brackets that names inputs or an intermediate value: ``name[wrt=Z]``."""
+
+_SIZED = re.compile(r"(?P<name>.+)\[(?P<options>\w+=[^\[\]]*)\]")
+
+
 def names() -> list[str]:
     """Return every problem's name, in catalogue order."""
     return [entry.name for entry in CATALOGUE]
 
 
 def entry(name: str) -> Entry:
-    """Return the catalogue's entry for ``name``."""
+    """Return the catalogue's entry for ``name``, with the sizes asked for in its brackets."""
+    plain, options = _parsed(name)
     for candidate in CATALOGUE:
-        if candidate.name == name:
-            return candidate
+        if candidate.name == plain:
+            return candidate if not options else _sized(candidate, name, options)
     raise _unknown(name)
 
 
@@ -134,18 +172,75 @@ def get(name: str) -> Problem:
     found = entry(name)
     module, _, builder = found.build.partition(":")
     problem: Problem = getattr(importlib.import_module(module), builder)(found)
-    return problem
+    wrt = _parsed(name)[1].get(WRT)
+    if wrt is None:
+        return problem
+    derived = importlib.import_module("jacbench.derived")
+    by_some: Problem = replace(derived.by(problem, wrt), name=name)
+    return by_some
 
 
 def matching(patterns: Sequence[str]) -> list[str]:
     """Return the names that match any of the shell ``patterns``, in catalogue order, each once.
 
-    A pattern that matches nothing is an error: it is a slip, and what it meant would be missing.
+    A pattern may end in brackets with sizes or with what the derivative is by:
+    ``nn/digits-cnn[batch=64]``, ``basics/linear-sum[wrt=Z]``. A pattern that matches nothing is an
+    error: it is a slip, and what it meant would be missing.
     """
+    found: dict[str, int] = {}
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names()):
+        matched = _matching(pattern)
+        if not matched:
             raise _unknown(pattern)
-    return [name for name in names() if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        found.update(matched)
+    return sorted(found, key=lambda name: found[name])
+
+
+def _matching(pattern: str) -> dict[str, int]:
+    """Return the names that match with their places in the catalogue."""
+    every = list(enumerate(names()))
+    plain, options = _parsed(pattern)
+    if not options:  # else [m=2] would be a class of characters
+        return {name: place for place, name in every if fnmatchcase(name, pattern)}
+    brackets = pattern[len(plain) :]
+    asked = {f"{name}{brackets}": place for place, name in every if fnmatchcase(name, plain)}
+    for name in asked:
+        entry(name)  # says what the problem has, where it has no such size
+    return asked
+
+
+def _parsed(name: str) -> tuple[str, dict[str, str]]:
+    """Split ``name[key=value,...]`` into the name and its options."""
+    match = _SIZED.fullmatch(name)
+    if match is None:
+        return name, {}
+    options: dict[str, str] = {}
+    key = ""
+    for part in match["options"].split(","):
+        before, equals, value = part.partition("=")
+        if equals:
+            key = before.strip()
+            options[key] = value.strip()
+        else:
+            options[key] += f",{part}"
+    return match["name"], options
+
+
+def _sized(known: Entry, name: str, options: Mapping[str, str]) -> Entry:
+    sizes = dict(known.parameters)
+    for key, value in options.items():
+        if key == WRT:
+            continue
+        if key not in sizes:
+            has = ", ".join(f"{k}={v}" for k, v in sizes.items()) or "no sizes to choose"
+            raise JacbenchError(f"problem {name!r}: {known.name} has no {key!r}: it has {has}")
+        if not value.isdecimal() or int(value) < 1:
+            raise JacbenchError(
+                f"problem {name!r}: {key} is {value!r}: give a whole number of at least 1"
+            )
+        sizes[key] = int(value)
+    by_some = WRT in options
+    return replace(known, name=name, parameters=sizes, intermediate=known.intermediate or by_some)
 
 
 def _unknown(asked: str) -> Exception:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from jacbench.layout import Array
-from jacbench.problem import Namespace, Problem
+from jacbench.problem import Namespace, Problem, Tap, untapped
 from jacbench.problems import Entry
 
 
@@ -35,8 +36,9 @@ def mlp_weights(entry: Entry) -> Problem:
         source=entry.source,
         function=_tanh_network,
         x=_layers(rng, [6, 4, 3, 1]),
-        constants=(rng.standard_normal((20, 6)),),
+        constants=(rng.standard_normal((entry.parameters["batch"], 6)),),
         jacobian=_tanh_network_by_weights,
+        in_axes=(None, 0),
     )
 
 
@@ -65,7 +67,7 @@ def _tanh_network_by_weights(x: Any, batch: Array) -> Array:
 
 
 def linear_sum(entry: Entry) -> Problem:
-    """Build sum(XW + B) as a function of X: 1 x 6."""
+    """Build sum(Z), Z = XW + B, as a function of X: 1 x 6."""
     return Problem(
         name=entry.name,
         summary=entry.summary,
@@ -74,11 +76,20 @@ def linear_sum(entry: Entry) -> Problem:
         x=np.array([[0.5, 0.3, 2.1], [0.2, 0.1, 1.1]]),
         constants=(np.array([[2.1, 1.5], [-1.4, 0.5], [0.2, 1.1]]), np.array([1.1, -0.3])),
         jacobian=_linear_sum_by_x,
+        tapped=True,
     )
 
 
-def _linear_sum(xp: Namespace, x: Any, W: Any, B: Any) -> Any:
-    return xp.sum(x @ W + B)
+def linear_sum_by_z(entry: Entry) -> Problem:
+    """Build sum(Z) as a function of the intermediate value Z = XW + B: 1 x 4, all ones."""
+    by_x = linear_sum(replace(entry, name="basics/linear-sum"))
+    by_z = by_x.at("Z", jacobian=lambda shift, *_: np.ones((1, shift.size), shift.dtype))
+    return replace(by_z, name=entry.name, summary=entry.summary, source=entry.source)
+
+
+def _linear_sum(xp: Namespace, x: Any, W: Any, B: Any, tap: Tap = untapped) -> Any:
+    Z = tap("Z", x @ W + B)
+    return xp.sum(Z)
 
 
 def _linear_sum_by_x(x: Array, W: Array, B: Array) -> Array:
@@ -96,7 +107,7 @@ def shifted_square(entry: Entry) -> Problem:
         summary=entry.summary,
         source=entry.source,
         function=_shifted_square,
-        x=np.eye(5),
+        x=np.eye(entry.parameters["size"]),
         jacobian=_shifted_square_by_x,
     )
 
@@ -145,16 +156,34 @@ def _logistic_loss_by_weights(x: Any, features: Array, labels: Array) -> Array:
 def generator(entry: Entry) -> Problem:
     """Build a leaky ReLU network 2-100-100-100-2 as a function of a batch: 200 x 200."""
     rng = np.random.default_rng(2613)
-    return Problem(
+    problem = Problem(
         name=entry.name,
         summary=entry.summary,
         source=entry.source,
         function=_generator,
-        x=rng.standard_normal((100, 2)),
+        x=rng.standard_normal((entry.parameters["batch"], 2)),
         constants=(_layers(rng, [2, 100, 100, 100, 2]),),
         jacobian=_generator_by_x,
-        kink_distance=8e-5,
+        in_axes=(0, None),
     )
+    points = (problem.x, problem.elsewhere)
+    nearest = min(_distance_to_kink(x, *problem.constants) for x in points)
+    return replace(problem, kink_distance=nearest)
+
+
+def _distance_to_kink(x: Any, layers: Any) -> float:
+    """Return how far one input can move, to first order, until a unit changes its slope."""
+    *hidden, _ = layers
+    batch, n_in = x.shape
+    by_x = np.broadcast_to(np.eye(n_in), (batch, n_in, n_in))
+    nearest = np.inf
+    for V, c in hidden:
+        z = x @ V + c
+        by_x = by_x @ V
+        nearest = min(nearest, float(np.min(np.abs(z) / np.abs(by_x).max(axis=1))))
+        slope = np.where(z >= 0, 1.0, 0.2)
+        x, by_x = slope * z, by_x * slope[:, None, :]
+    return nearest
 
 
 def _generator(xp: Namespace, x: Any, layers: Any) -> Any:

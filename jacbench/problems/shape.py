@@ -10,8 +10,6 @@ from jacbench.layout import Array
 from jacbench.problem import Namespace, Problem
 from jacbench.problems import Entry
 
-_WIDTH = 256
-
 
 def _layer(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[Array, Array]:
     W = rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
@@ -20,17 +18,15 @@ def _layer(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[Array, 
 
 def hidden_layer(entry: Entry) -> Problem:
     """Build y = tanh(x W1 + b1) W2 + b2 with x of shape (n,) and y of shape (m,)."""
-    rng = np.random.default_rng([2604, entry.m, entry.n])
+    m, n, width = (entry.parameters[key] for key in ("m", "n", "width"))
+    rng = np.random.default_rng([2604, m, n])
     return Problem(
         name=entry.name,
         summary=entry.summary,
         source=entry.source,
         function=_function,
-        x=rng.standard_normal(entry.n),
-        constants=(
-            _layer(rng, entry.n, _WIDTH),
-            _layer(rng, _WIDTH, entry.m),
-        ),
+        x=rng.standard_normal(n),
+        constants=(_layer(rng, n, width), _layer(rng, width, m)),
         jacobian=_jacobian,
     )
 

@@ -1,0 +1,1 @@
+"""Problems as autograd's users write them, by family."""

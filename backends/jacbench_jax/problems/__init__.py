@@ -1,0 +1,1 @@
+"""Problems as JAX's users write them, by family."""

@@ -1,0 +1,1 @@
+"""Problems as PyTorch's users write them, by family."""

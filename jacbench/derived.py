@@ -1,0 +1,378 @@
+"""Problems made from others: by some of the inputs, of some of the outputs, by an intermediate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from jacbench import registry, tree
+from jacbench.backend import Native
+from jacbench.errors import unknown
+from jacbench.evaluator import Evaluator
+from jacbench.fault import KnownFault
+from jacbench.layout import Array
+from jacbench.problem import Namespace, NativeFunction, Problem
+from jacbench.tree import Tree
+
+JacobianFunction = Callable[..., Array]
+
+
+# --- what methods are given ---
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A problem's function on one library's arrays, ``f(x, *constants)``.
+
+    Attributes
+    ----------
+    value
+        Gives y.
+    value_and_aux
+        Gives (y, aux); only where the problem has aux.
+    intermediate
+        Gives (y, Z) with the shifted intermediate Z; only where x shifts one.
+    """
+
+    value: NativeFunction
+    value_and_aux: NativeFunction
+    intermediate: Callable[..., tuple[Native, Native]] | None
+
+
+def bound(problem: Problem, backend: str, xp: Namespace) -> Bound:
+    """Return the function of ``problem`` on the arrays of ``backend``."""
+    function = problem.bound(backend, xp)
+    shifted = _shifted_value(problem, backend, xp)
+    if not problem.has_aux:
+        return Bound(function, function, shifted)
+
+    def value(x: Any, *constants: Any) -> Any:
+        return function(x, *constants)[0]
+
+    return Bound(value, function, shifted)
+
+
+def _shifted_value(
+    problem: Problem, backend: str, xp: Namespace
+) -> Callable[..., tuple[Native, Native]] | None:
+    native = problem.native.get(backend)
+    if isinstance(native, _ShiftedNative):
+        return native.with_value
+    if isinstance(problem.function, _Shifted) and native is None:
+        shifted = problem.function
+
+        def with_value(x: Any, *constants: Any) -> tuple[Native, Native]:
+            return shifted.with_value(xp, x, *constants)
+
+        return with_value
+    return None
+
+
+# --- by some of the inputs ---
+
+
+def subset(problem: Problem, *patterns: str) -> Problem:
+    """Return ``problem`` by some of the leaves of x; the others become a constant.
+
+    Parameters
+    ----------
+    patterns
+        Shell patterns over the leaves' paths, the keys and indices on the way joined by dots:
+        ``2`` or ``2.*`` for the last of three layers, ``conv1.weight``, ``*.bias``.
+
+    Returns
+    -------
+    A problem whose x is a dict of the chosen leaves by path, in the order of its sorted keys.
+    """
+    paths = tree.paths(problem.x)
+    chosen = [path for path in paths if any(_matches(path, pattern) for pattern in patterns)]
+    for pattern in patterns:
+        if not any(_matches(path, pattern) for path in paths):
+            raise unknown(
+                f"input of problem {problem.name!r}",
+                pattern,
+                paths,
+                hint=f"it has {', '.join(paths)}",
+            )
+    pick = _Pick(tree.map_leaves(lambda _: None, problem.x), tuple(paths), frozenset(chosen))
+    base = problem
+    native = {
+        name: _PickedNative(pick, base, name) if isinstance(given, str) else pick.native(given)
+        for name, given in problem.native.items()
+    }
+    axes = problem.in_axes
+    return dataclasses.replace(
+        problem,
+        name=f"{problem.name}[wrt={','.join(patterns)}]",
+        function=None if problem.function is None else pick.neutral(problem.function),
+        native=native,
+        x=pick.x(problem.x),
+        elsewhere=pick.x(problem.elsewhere),
+        constants=(pick.rest(problem.x), *problem.constants),
+        jacobian=pick.jacobian(problem.jacobian),
+        known_faults=_each(problem.known_faults, pick.jacobian),
+        in_axes=None if axes is None else (axes[0], axes[0], *axes[1:]),
+    )
+
+
+def _matches(path: str, pattern: str) -> bool:
+    return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*")
+
+
+@dataclass(frozen=True)
+class _Pick:
+    """Some leaves of a tree as a dict by path, the others as another."""
+
+    like: Tree
+    paths: tuple[str, ...]
+    chosen: frozenset[str]
+
+    def x(self, whole: Tree) -> dict[str, Any]:
+        named = dict(zip(self.paths, tree.leaves(whole), strict=True))
+        return {path: leaf for path, leaf in named.items() if path in self.chosen}
+
+    def rest(self, whole: Tree) -> dict[str, Any]:
+        named = dict(zip(self.paths, tree.leaves(whole), strict=True))
+        return {path: leaf for path, leaf in named.items() if path not in self.chosen}
+
+    def whole(self, x: Any, rest: Any) -> Tree:
+        leaves = [x[path] if path in self.chosen else rest[path] for path in self.paths]
+        return tree.unflatten(self.like, leaves)
+
+    def neutral(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def picked(xp: Namespace, x: Any, rest: Any, *constants: Any, **tap: Any) -> Any:
+            return function(xp, self.whole(x, rest), *constants, **tap)
+
+        return picked
+
+    def native(self, function: NativeFunction) -> NativeFunction:
+        def picked(x: Any, rest: Any, *constants: Any, **tap: Any) -> Any:
+            return function(self.whole(x, rest), *constants, **tap)
+
+        return picked
+
+    def jacobian(self, whole: JacobianFunction | None) -> JacobianFunction | None:
+        if whole is None:
+            return None
+
+        def picked(x: Any, rest: Any, *constants: Any) -> Array:
+            everything = self.whole(x, rest)
+            blocks = dict(zip(self.paths, tree.columns(everything).values(), strict=True))
+            J = whole(everything, *constants)
+            return np.concatenate([J[:, blocks[path]] for path in sorted(self.chosen)], axis=1)
+
+        return picked
+
+
+class _PickedNative:
+    """A native function that is imported when it is first called."""
+
+    def __init__(self, pick: _Pick, base: Problem, backend: str) -> None:
+        self._pick = pick
+        self._base = base
+        self._backend = backend
+
+    def __call__(self, x: Any, rest: Any, *constants: Any, **tap: Any) -> Any:
+        function = self._base.native_function(self._backend)
+        assert function is not None  # noqa: S101 - it is in the base's mapping
+        return function(self._pick.whole(x, rest), *constants, **tap)
+
+
+# --- of some of the outputs ---
+
+
+def outputs(problem: Problem, rows: Sequence[int]) -> Problem:
+    """Return ``problem`` with only the outputs ``rows``, counted in C order, as a vector."""
+    m = Evaluator(problem, _home(problem)).value(problem.x, problem.constants).size
+    wanted = np.array(rows, dtype=np.int64).reshape(-1)
+    outside = [int(row) for row in wanted if not -m <= row < m]
+    if outside or not wanted.size:
+        raise problem.mistake(
+            f"outputs {list(map(int, wanted))} asked for, and it has {m}: "
+            f"give numbers from 0 to {m - 1}"
+        )
+    wanted %= m
+
+    def cut(xp: Namespace, returned: Any, places: Any) -> Any:
+        y, aux = returned if problem.has_aux else (returned, None)
+        some = xp.take(xp.reshape(y, (-1,)), places, axis=0)
+        return (some, aux) if problem.has_aux else some
+
+    def neutral(xp: Namespace, x: Any, places: Any, *constants: Any) -> Any:
+        assert problem.function is not None  # noqa: S101 - else this is not used
+        return cut(xp, problem.function(xp, x, *constants), places)
+
+    def native(backend: str) -> NativeFunction:
+        def function(x: Any, places: Any, *constants: Any) -> Any:
+            whole = problem.native_function(backend)
+            assert whole is not None  # noqa: S101 - it is in the mapping
+            return cut(registry.load(backend).xp, whole(x, *constants), places)
+
+        return function
+
+    def some_rows(whole: JacobianFunction | None) -> JacobianFunction | None:
+        if whole is None:
+            return None
+        return lambda x, _, *constants: whole(x, *constants)[wanted]
+
+    return dataclasses.replace(
+        problem,
+        name=f"{problem.name}[outputs={','.join(map(str, wanted))}]",
+        function=None if problem.function is None else neutral,
+        native={backend: native(backend) for backend in problem.native},
+        constants=(wanted, *problem.constants),
+        jacobian=some_rows(problem.jacobian),
+        known_faults=_each(problem.known_faults, some_rows),
+        in_axes=None,
+        tapped=False,
+    )
+
+
+# --- by an intermediate value ---
+
+
+def at(problem: Problem, name: str, jacobian: JacobianFunction | None = None) -> Problem:
+    """Return ``problem`` by its intermediate value ``name``, at the same point.
+
+    The new x is a shift that is added to the value, zero at the point: every method then gives the
+    derivative by the value, in reverse and in forward mode. The old x becomes the first constant.
+
+    Parameters
+    ----------
+    jacobian
+        ``jacobian(shift, x, *constants)``, the (m, n) matrix by the shift, where it is known.
+    """
+    values = intermediates(problem)
+    if name not in values:
+        raise unknown(
+            f"intermediate value of problem {problem.name!r}",
+            name,
+            values,
+            hint=f"it passes {', '.join(values) or 'none'} through tap()",
+        )
+    if len(values[name]) > 1:
+        raise problem.mistake(
+            f"intermediate value {name!r} is computed {len(values[name])} times in one evaluation: "
+            "give each its own name"
+        )
+    native: dict[str, NativeFunction | str] = {
+        backend: _ShiftedNative(problem, backend, name) for backend in problem.native
+    }
+    return dataclasses.replace(
+        problem,
+        name=f"{problem.name}[wrt={name}]",
+        function=None if problem.function is None else _Shifted(problem.function, name),
+        native=native,
+        x=np.zeros(values[name][0]),
+        elsewhere=None,
+        constants=(problem.x, *problem.constants),
+        jacobian=jacobian,
+        known_faults=(),
+        in_axes=None,
+        tapped=False,
+        intermediate=name,
+    )
+
+
+def intermediates(problem: Problem) -> dict[str, list[tuple[int, ...]]]:
+    """Return the shapes of the values that ``problem`` passes through ``tap``, by name."""
+    if not problem.tapped:
+        return {}
+    evaluator = Evaluator(problem, _home(problem))
+    found: dict[str, list[tuple[int, ...]]] = {}
+
+    def record(name: str, value: Any) -> Any:
+        found.setdefault(name, []).append(tuple(value.shape))
+        return value
+
+    evaluator.value(problem.x, problem.constants, tap=record)
+    return found
+
+
+def _home(problem: Problem) -> str:
+    return "numpy" if problem.function is not None else next(iter(problem.native))
+
+
+@dataclass(frozen=True)
+class _Shifted:
+    """A neutral function whose intermediate ``name`` is shifted by its first argument."""
+
+    function: Callable[..., Any]
+    name: str
+
+    def __call__(self, xp: Namespace, shift: Any, x: Any, *constants: Any) -> Any:
+        return self.function(xp, x, *constants, tap=_shifter(self.name, shift, []))
+
+    def with_value(
+        self, xp: Namespace, shift: Any, x: Any, *constants: Any
+    ) -> tuple[Native, Native]:
+        seen: list[Native] = []
+        y = self.function(xp, x, *constants, tap=_shifter(self.name, shift, seen))
+        return y, seen[0]
+
+
+@dataclass(frozen=True)
+class _ShiftedNative:
+    """The same of a native function."""
+
+    base: Problem
+    backend: str
+    name: str
+
+    def __call__(self, shift: Any, x: Any, *constants: Any) -> Any:
+        return self._function()(x, *constants, tap=_shifter(self.name, shift, []))
+
+    def with_value(self, shift: Any, x: Any, *constants: Any) -> tuple[Native, Native]:
+        seen: list[Native] = []
+        y = self._function()(x, *constants, tap=_shifter(self.name, shift, seen))
+        return y, seen[0]
+
+    def _function(self) -> NativeFunction:
+        function = self.base.native_function(self.backend)
+        assert function is not None  # noqa: S101 - it is in the base's mapping
+        return function
+
+
+def _shifter(name: str, shift: Any, seen: list[Native]) -> Callable[[str, Any], Any]:
+    def tap(where: str, value: Any) -> Any:
+        if where != name:
+            return value
+        shifted = value + shift
+        seen.append(shifted)
+        return shifted
+
+    return tap
+
+
+def _each(
+    faults: Sequence[KnownFault],
+    change: Callable[[JacobianFunction | None], JacobianFunction | None],
+) -> tuple[KnownFault, ...]:
+    changed = []
+    for fault in faults:
+        jacobian = change(fault.jacobian)
+        assert jacobian is not None  # noqa: S101 - None only of None
+        changed.append(dataclasses.replace(fault, jacobian=jacobian))
+    return tuple(changed)
+
+
+def by(problem: Problem, what: str) -> Problem:
+    """Return ``problem`` by the inputs that match ``what``, else by the intermediate so named."""
+    paths = tree.paths(problem.x)
+    if any(_matches(path, what) for path in paths):
+        return subset(problem, what)
+    values = intermediates(problem)
+    if what in values:
+        return at(problem, what)
+    raise unknown(
+        f"input or intermediate value of problem {problem.name!r}",
+        what,
+        [*(path for path in paths if path), *values],
+        hint=f"inputs: {', '.join(paths) if any(paths) else 'x alone'}; intermediate values: "
+        f"{', '.join(values) or 'none'}",
+    )

@@ -1,0 +1,78 @@
+"""A problem's function on NumPy arrays, whichever library computes it: the reference's side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jacbench import registry, tree
+from jacbench.backend import Backend
+from jacbench.errors import JacbenchError
+from jacbench.layout import Array
+from jacbench.problem import Problem
+from jacbench.tree import Tree
+from jacbench.value import evaluate
+
+
+def home(problem: Problem, backend: str) -> str:
+    """Return the backend that computes the reference for cells of ``backend``.
+
+    NumPy where the function is written over ``xp``; else the library itself, in float64.
+    """
+    return "numpy" if problem.function is not None else backend
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """The function of ``problem`` in float64, evaluated by the backend ``name``.
+
+    It copies what it is given, so that a function that writes to its arguments spoils no point.
+    """
+
+    problem: Problem
+    name: str
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that evaluates."""
+        return registry.load(self.name)
+
+    def value(self, x: Tree, constants: tuple[Tree, ...], **tap: Any) -> Array:
+        """Return y, checked to be an array of finite floats."""
+        return self.value_and_aux(x, constants, **tap)[0]
+
+    def value_and_aux(self, x: Tree, constants: tuple[Tree, ...], **tap: Any) -> tuple[Array, Tree]:
+        """Return y and aux as NumPy arrays; aux is None where the problem has none."""
+        backend, problem = self.backend, self.problem
+        function = problem.bound("" if self.name == "numpy" else self.name, backend.xp)
+        own = tree.map_leaves(self._put, x)
+        others = [tree.map_leaves(self._put, constant) for constant in constants]
+        aux: list[Any] = []
+
+        def value() -> Any:
+            returned = function(own, *others, **tap)
+            if not problem.has_aux:
+                return returned
+            if not (isinstance(returned, tuple) and len(returned) == 2):
+                raise JacbenchError(
+                    f"problem {problem.name!r}: has_aux is True and its function returned a "
+                    f"{type(returned).__name__}: return (y, aux)"
+                )
+            aux.append(returned[1])
+            return returned[0]
+
+        y = evaluate(f"problem {problem.name!r}", backend, value)
+        told = tree.map_leaves(self._to_numpy, aux[0]) if aux else None
+        return y, told
+
+    def flat(self, x: Tree, *constants: Tree) -> Array:
+        """Return y as it is: the function that difference quotients take."""
+        return self.value(x, constants)
+
+    def _put(self, leaf: Array) -> Any:
+        return self.backend.put(np.asarray(leaf), "cpu", "float64")
+
+    def _to_numpy(self, leaf: Any) -> Array:
+        return np.asarray(self.backend.to_numpy(leaf) if self.backend.is_array(leaf) else leaf)

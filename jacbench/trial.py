@@ -1,0 +1,318 @@
+"""The steps that a cell has to pass: primal values, native shapes, the derivative at two points."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from jacbench import agreement, operators, tree
+from jacbench.backend import Backend, Method, Native, Prepared, Target
+from jacbench.cell import CellResult, Verdict
+from jacbench.derived import bound
+from jacbench.layout import Array, Layout
+from jacbench.operators.operator import Sizes
+from jacbench.problem import Problem
+from jacbench.reference import Point, Reference
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A cell with its verdict, and where it agrees what is needed to time it.
+
+    Attributes
+    ----------
+    result
+        Verdict, error, preparation and first call.
+    prepared
+        The prepared call; None unless the verdict is ``agrees``.
+    x
+        The native point at which the call is timed.
+    """
+
+    result: CellResult
+    prepared: Prepared | None = None
+    x: Native = None
+
+
+class Refused(Exception):  # noqa: N818 - not an error: a verdict on its way out
+    """A cell that does not pass a step, with the verdict and what was found."""
+
+    def __init__(self, verdict: Verdict, reason: str, **found: Any) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.reason = reason
+        self.found = found
+
+
+class Trial:
+    """One cell on its way: what is known of it, and the steps that it has to pass."""
+
+    def __init__(
+        self,
+        result: CellResult,
+        problem: Problem,
+        backend: Backend,
+        method: Method,
+        reference: Reference,
+    ) -> None:
+        self.result = result
+        self.problem = problem
+        self.backend = backend
+        self.method = method
+        self.reference = reference
+        self.operator = operators.get(result.cell.operator)
+        axis = problem.in_axes[0] if problem.in_axes else None
+        self.sizes = Sizes(reference.here.y.shape, problem.leaf_shapes, axis)
+        self.vector = self.operator.vector(self.sizes, problem.seed)
+        self.tolerance = result.tolerance or 0.0
+        self.error = 0.0
+
+    def run(self) -> Settled:
+        """Go through the steps in their order."""
+        here, elsewhere = self.reference.here, self.reference.elsewhere
+        x, constants = self._put(here.x), tuple(self._put(c) for c in here.constants)
+        other = self._put(elsewhere.x)
+        target = self._target(x, constants)
+        self._check_primal(target, other, elsewhere)
+
+        start = time.perf_counter()
+        prepared = self.method.prepare(target)
+        prepare_s = time.perf_counter() - start
+
+        first_call_s = self._check_calls(prepared, target, x, other)
+        result = replace(
+            self.result,
+            error=self.error,
+            prepare_s=prepare_s,
+            first_call_s=first_call_s,
+            notes={name: _plain(value) for name, value in prepared.notes.items()},
+        )
+        return Settled(result, prepared, x)
+
+    def _put(self, value: Any) -> Native:
+        cell = self.result.cell
+        placed = tree.map_leaves(
+            lambda leaf: self.backend.put(leaf, cell.device, cell.dtype), value
+        )
+        self.backend.synchronise(placed)
+        return placed
+
+    def _target(self, x: Native, constants: tuple[Native, ...]) -> Target:
+        problem = self.problem
+        functions = bound(problem, self.result.cell.backend, self.backend.xp)
+        keeps_aux = problem.has_aux and self.operator.name == "value_and_jacobian"
+
+        return Target(
+            function=functions.value_and_aux if keeps_aux else functions.value,
+            x=x,
+            constants=constants,
+            y_shape=self.reference.here.y.shape,
+            device=self.result.cell.device,
+            dtype=self.result.cell.dtype,
+            chunk_size=self.result.chunk_size,
+            analytic=problem.jacobian,
+            vector=self._native_vector(x),
+            in_axes=problem.in_axes or (),
+            has_aux=keeps_aux,
+            intermediate=functions.intermediate,
+        )
+
+    def _native_vector(self, x: Native) -> Native:
+        if self.vector is None:
+            return None
+        return self.operator.vector_like([self._put(part) for part in self.vector], x)
+
+    def _compared(self, matrix: Array, jacobian: Array) -> agreement.Comparison:
+        """Hold the operator's result against what it is for the (m, n) ``jacobian``."""
+        flat = None
+        if self.vector is not None:
+            rounded = [part.astype(self.result.cell.dtype) for part in self.vector]
+            flat = np.concatenate([part.reshape(-1) for part in rounded]).astype(np.float64)
+        expected = self.operator.expected(jacobian, self.sizes, flat)
+        return agreement.compare(matrix, expected, self.operator.scale(jacobian, flat))
+
+    def _check_primal(self, target: Target, x: Native, point: Point) -> None:
+        value = target.function(x, *target.constants)
+        value, aux = value if target.has_aux else (value, None)
+        self._check_value(value, point.y, "the function's value", "differs before any derivative")
+        self._check_aux(aux, point, target)
+
+    def _check_aux(self, aux: Native, point: Point, target: Target) -> None:
+        if not target.has_aux:
+            return
+        found, expected = tree.leaves(aux), tree.leaves(point.aux)
+        if len(found) != len(expected):
+            raise Refused(Verdict.DISAGREES, f"aux holds {len(found)} arrays, not {len(expected)}")
+        for name, one, other in zip(tree.names(point.aux), found, expected, strict=True):
+            if other.dtype.kind != "f":
+                continue
+            self._check_value(one, other, f"aux{name}", "differs")
+
+    def _check_value(self, native: Native, expected: Array, what: str, how: str) -> None:
+        if not self.backend.is_array(native):
+            raise Refused(
+                Verdict.DISAGREES,
+                f"{what} is a {type(native).__name__}, not one of the library's arrays",
+            )
+        value = self.backend.to_numpy(native)
+        if value.shape != expected.shape:
+            raise Refused(
+                Verdict.DISAGREES, f"{what} has shape {value.shape}, not {expected.shape}"
+            )
+        if str(value.dtype) != self.result.cell.dtype:
+            raise Refused(
+                Verdict.DISAGREES,
+                f"{what} is {value.dtype} in a {self.result.cell.dtype} cell",
+            )
+        comparison = agreement.compare(value.reshape(-1, 1), expected.reshape(-1, 1))
+        limit = agreement.tolerance(self.result.cell.dtype, self.result.cell.device)
+        if not comparison.within(limit):
+            raise Refused(
+                Verdict.DISAGREES,
+                f"{what} {how}: ‖y-r‖/‖r‖ = {comparison.error:.2g} > {limit:.1g}; worst at output "
+                f"{comparison.row}: {comparison.value!r}, expected {comparison.expected!r}",
+                error=_finite(comparison.error),
+            )
+
+    def _check_calls(self, prepared: Prepared, target: Target, x: Native, other: Native) -> float:
+        here, elsewhere = self.reference.here, self.reference.elsewhere
+        unchanged = [self.backend.to_numpy(leaf) for leaf in tree.leaves(other)]
+
+        start = time.perf_counter()
+        first = prepared.call(other)
+        first_call_s = time.perf_counter() - start
+
+        answer = self._arrays(first, target)
+        self._check_matrix(answer, elsewhere, target, "at another point than it prepared")
+        self._check_returned_value(first, elsewhere, target)
+        second = prepared.call(x)
+        self._check_matrix(self._arrays(second, target), here, target, "in a second call")
+        self._check_returned_value(second, here, target)
+        # Now, since a third call for the first point would write the same numbers again.
+        again = self._arrays(first, target)
+        overwritten = not all(map(np.array_equal, again, answer))
+        third = self._arrays(prepared.call(other), target)
+        self._check_matrix(third, elsewhere, target, "when asked again for a point")
+        if overwritten:
+            raise Refused(
+                Verdict.DISAGREES,
+                "a later call overwrote the result of an earlier one: each call must return an "
+                "array of its own",
+                error=_finite(self.error),
+            )
+        for before, leaf in zip(unchanged, tree.leaves(other), strict=True):
+            if not np.array_equal(before, self.backend.to_numpy(leaf)):
+                raise Refused(Verdict.DISAGREES, "the call changed its input")
+        return first_call_s
+
+    def _check_returned_value(self, native: Native, point: Point, target: Target) -> None:
+        """Check what a method returns beside its derivative."""
+        if self.operator.name != "value_and_jacobian":
+            return
+        value, aux, _ = self._parts(native, target)
+        self._check_value(value, point.y, "the value returned beside J", "differs")
+        self._check_aux(aux, point, target)
+
+    def _parts(self, native: Native, target: Target) -> tuple[Native, Native, Native]:
+        try:
+            return self.operator.parts(native, has_aux=target.has_aux)
+        except TypeError as exc:
+            raise Refused(Verdict.DISAGREES, str(exc)) from None
+
+    def _arrays(self, native: Native, target: Target) -> list[Array]:
+        """Check the native arrays against the declared layout, exactly; return copies."""
+        layout = self.method.layout(target)
+        arrays = tree.leaves(self._parts(native, target)[2])
+        expected = layout.shapes(*self.operator.shapes(self.sizes))
+        strangers = [type(a).__name__ for a in arrays if not self.backend.is_array(a)]
+        if strangers:
+            raise Refused(
+                Verdict.DISAGREES,
+                f"the result holds a {strangers[0]}, not one of the library's arrays",
+            )
+        found = [self.backend.to_numpy(array) for array in arrays]
+        shapes = [array.shape for array in found]
+        if shapes != expected:
+            raise Refused(
+                Verdict.DISAGREES,
+                f"native shape {_shapes(shapes)}, but the method declares {layout.name}: "
+                f"{_shapes(expected)}",
+            )
+        dtypes = {str(array.dtype) for array in found} - {self.result.cell.dtype}
+        if dtypes:
+            raise Refused(
+                Verdict.DISAGREES,
+                f"the result is {', '.join(sorted(dtypes))} in a {self.result.cell.dtype} cell",
+            )
+        return found
+
+    def _matrix(self, arrays: Sequence[Array], layout: Layout) -> Array:
+        rows, _ = self.operator.shapes(self.sizes)
+        return layout.matrix(arrays, math.prod(rows))
+
+    def _check_matrix(
+        self, arrays: Sequence[Array], point: Point, target: Target, when: str
+    ) -> None:
+        matrix = self._matrix(arrays, self.method.layout(target))
+        comparison = self._compared(matrix, point.jacobian)
+        self.error = max(self.error, comparison.error)
+        if comparison.within(self.tolerance):
+            return
+        self._recognise_known_fault(matrix, point, comparison.error)
+        inputs = self._column_names()
+        place = inputs[comparison.column]
+        raise Refused(
+            Verdict.DISAGREES,
+            f"{when}: ‖J-R‖/‖R‖ = {comparison.error:.2g} > {self.tolerance:.1g}; worst at row "
+            f"{comparison.row}, column {comparison.column} (x{place}): {comparison.value!r}, "
+            f"expected {comparison.expected!r}",
+            error=_finite(comparison.error),
+            worst=agreement.worst_entry(comparison, inputs),
+        )
+
+    def _recognise_known_fault(self, matrix: Array, point: Point, error: float) -> None:
+        """Give the verdict of its own where the answer is the very one that is known to be wrong.
+
+        An answer that is wrong in any other way is not excused.
+        """
+        for fault in self.problem.known_faults:
+            if not fault.concerns(self.result.cell.method):
+                continue
+            wrong = np.asarray(fault.jacobian(point.x, *point.constants), dtype=np.float64)
+            if self._compared(matrix, wrong).within(self.tolerance):
+                raise Refused(Verdict.KNOWN_FAULT, fault.told(), error=_finite(error))
+
+    def _column_names(self) -> list[str]:
+        if self.operator.name == "jvp":
+            return [" along the tangent"]
+        _, columns = self.operator.shapes(self.sizes)
+        return entry_names(tree.names(self.problem.x), columns)
+
+
+def entry_names(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[str]:
+    """Return where each column stands in x, in canonical order: ``[0][1][3, 2]``."""
+    return [
+        f"{name}[{', '.join(map(str, index))}]" if index else name
+        for name, shape in zip(names, shapes, strict=True)
+        for index in np.ndindex(*shape)
+    ]
+
+
+def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join(map(str, shapes))
+
+
+def _plain(value: Any) -> str | int | float:
+    """Return a note as JSON can hold it, whatever a method put there."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, (str, int, float)) else str(value)
+
+
+def _finite(error: float) -> float | None:
+    return error if math.isfinite(error) else None
