@@ -11,14 +11,12 @@ from jacbench import layout, tree
 from jacbench.backend import Prepared, Target
 from jacbench.errors import JacbenchError
 from jacbench.layout import Shape
+from jacbench.operators.batch_jacobian import SHARED
 from jacbench_autograd.method import AutogradMethod, eye, output_basis, pulled_back, unary
 
 if TYPE_CHECKING:
     from jacbench.layout import Layout
     from jacbench.problem import Problem
-
-
-_SHARED = "the samples share x: the sum over them would come out, and not each one's own Jacobian"
 
 
 class BatchMethod(AutogradMethod):
@@ -68,14 +66,14 @@ class SumTrick(BatchMethod):
     ) -> str | None:
         """Refuse an x that the samples share."""
         if problem is not None and problem.in_axes is not None and problem.in_axes[0] is None:
-            return _SHARED
+            return SHARED
         return super().unsupported(problem, operator, device, dtype)
 
     def prepare(self, target: Target) -> Prepared:
         """Make the cotangents: ones of a component, for each component of one sample."""
         axis = target.in_axes[0]
         if axis is None:
-            raise JacbenchError(f"{self.info.name}: {_SHARED}")
+            raise JacbenchError(f"{self.info.name}: {SHARED}")
         batch, *y_sample = target.y_shape
         components = eye(int(np.prod(y_sample, dtype=int)), target).reshape(-1, 1, *y_sample)
         basis = [np.repeat(component, batch, axis=0) for component in components]

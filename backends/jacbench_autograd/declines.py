@@ -1,7 +1,7 @@
 """What autograd says, mostly through Python, of functions that it cannot trace.
 
-It hands a function boxes in place of arrays, and a box lacks some of what an array can do. A missing
-derivative is a NotImplementedError, which every method knows.
+It hands a function boxes in place of arrays, and a box lacks some of what an array can do. A
+missing derivative is a NotImplementedError, which every method knows.
 
 Reference: https://github.com/HIPS/autograd/blob/master/docs/tutorial.md#supported-and-unsupported-parts-of-numpyscipy
 """
@@ -19,7 +19,7 @@ DECLINES: tuple[tuple[str, str], ...] = (
     ("TypeError", r"'\w+Box' object does not support item assignment"),
     # a Python number out of a traced array; getval would cut it from differentiation
     ("TypeError", r"(float|int)\(\) argument must be .+, not '\w+Box'"),
-    ("TypeError", r"complex\(\) first argument must be .+, not '\w+Box'"),
+    ("TypeError", r"complex\(\) (first )?argument must be .+, not '\w+Box'"),
     ("TypeError", r"must be real number, not \w+Box"),
     ("TypeError", r"'\w+Box' object cannot be interpreted as an integer"),
     # x.item(), x.copy(), x.real: arrays have them and boxes do not

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jacbench import tree
 from jacbench.backend import Chunking, Target
 from jacbench.errors import JacbenchError
+from jacbench.operators.batch_jacobian import SHARED
 from jacbench_jax.staged import Staged
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ class SumTrick(Staged):
     ) -> str | None:
         """Decline where all samples share x: their gradients would come out added up."""
         if problem is not None and problem.in_axes is not None and problem.in_axes[0] is None:
-            return self._sums_up()
+            return SHARED
         return super().unsupported(problem, operator, device, dtype)
 
     def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Pull back ones at one output of every sample, mapped over a sample's outputs."""
         axis = target.in_axes[0]
         if axis is None:  # a native function, of which unsupported() knew nothing
-            raise JacbenchError(self._sums_up())
+            raise JacbenchError(f"{self.info.name}: {SHARED}")
         outputs = target.y_shape[1:]
         like = tree.first(target.x)
         size = math.prod(outputs)
@@ -80,9 +81,6 @@ class SumTrick(Staged):
             return jax.tree.map(by_sample, rows)
 
         return blocks, (jax.device_put(basis, like.device), *target.constants)
-
-    def _sums_up(self) -> str:
-        return f"the samples share x: {self.info.name} would give the sum over them"
 
 
 class SampleLoop(Staged):

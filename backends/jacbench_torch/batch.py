@@ -15,6 +15,7 @@ from torch.func import jacfwd, jacrev, vmap
 from jacbench import tree
 from jacbench.backend import Chunking, Prepared, Target
 from jacbench.errors import JacbenchError
+from jacbench.operators.batch_jacobian import SHARED
 from jacbench_torch.method import TorchMethod, detached, gradients, prepared, rows, without_graph
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class SumTrick(TorchMethod):
         """Decline parameters that samples share."""
         reason = super().unsupported(problem, operator, device, dtype)
         if reason is None and problem is not None and (problem.in_axes or (None,))[0] is None:
-            return _SHARED
+            return SHARED
         return reason
 
     def prepare(self, target: Target) -> Prepared:
@@ -78,7 +79,7 @@ class SumTrick(TorchMethod):
         function, constants, y_shape = target.function, target.constants, target.y_shape
         axis = target.in_axes[0]
         if axis is None:
-            raise JacbenchError(f"{self.info.name}: {_SHARED}")
+            raise JacbenchError(f"{self.info.name}: {SHARED}")
         one_hot = _component_basis(target)
         ones = one_hot.unsqueeze(1).expand(len(one_hot), *y_shape).contiguous().unbind(0)
 
@@ -93,9 +94,6 @@ class SumTrick(TorchMethod):
             return tree.unflatten(x, [stacked(parts) for parts in zip(*passes, strict=True)])
 
         return prepared(call, target)
-
-
-_SHARED = "its samples share x, so that the trick would give the sum over samples: map over them"
 
 
 class SampleLoop(TorchMethod):

@@ -95,21 +95,24 @@ class GradBatched(OneGraph):
         return whole.split(target.chunk_size or len(whole))
 
     def pull(self, y: torch.Tensor, leaves: list[torch.Tensor], basis: Any) -> list[torch.Tensor]:
-        """Pull each chunk back at once."""
+        """Pull each chunk back at once; an unused leaf gives zeros."""
         chunks = [
-            torch.autograd.grad(
-                y,
-                leaves,
-                chunk,
-                retain_graph=True,
-                materialize_grads=True,
-                is_grads_batched=True,
-            )
+            [
+                # materialize_grads would make zeros of the leaf's shape, without the chunk's axis
+                leaf.new_zeros(len(chunk), *leaf.shape) if part is None else part
+                for leaf, part in zip(leaves, _pulled(y, leaves, chunk), strict=True)
+            ]
             for chunk in basis
         ]
         if len(chunks) == 1:
-            return list(chunks[0])
+            return chunks[0]
         return [torch.cat(parts) for parts in zip(*chunks, strict=True)]
+
+
+def _pulled(y: torch.Tensor, leaves: list[torch.Tensor], chunk: Any) -> Any:
+    return torch.autograd.grad(
+        y, leaves, chunk, retain_graph=True, allow_unused=True, is_grads_batched=True
+    )
 
 
 METHODS = (

@@ -247,7 +247,8 @@ def test_sum_trick_says_where_it_would_add_up() -> None:
 
     method = registry.method("jax.sum-trick")
     told = method.unsupported(problem(None), "batch_jacobian", "cpu", "float64")
-    assert told == "the samples share x: jax.sum-trick would give the sum over them"
+    assert told is not None
+    assert told.startswith("the samples share x: the sum trick would give the sum")
     for known in (None, Problem(name="p", function=lambda xp, x: x, x=np.ones(2), in_axes=(0,))):
         assert method.unsupported(known, "batch_jacobian", "cpu", "float64") is None
     assert method.unsupported(None, "jacobian", "cpu", "float64") is not None

@@ -25,16 +25,35 @@ def item_branch(x: Any) -> Any:
     return x**3
 
 
+@primitive
+def _in_dtype(x: Any, dtype: Any) -> Any:
+    return x.astype(dtype)
+
+
+def _pull_dtype_back(answer: Any, x: Any, dtype: Any) -> Callable[[Any], Any]:
+    del answer, dtype
+    return lambda cotangent: _in_dtype(cotangent, x.dtype)
+
+
+def _push_dtype(tangent: Any, answer: Any, x: Any, dtype: Any) -> Any:
+    del answer, x
+    return _in_dtype(tangent, dtype)
+
+
+defvjp(_in_dtype, _pull_dtype_back, None)
+defjvp(_in_dtype, _push_dtype, None)
+
+
 def where(x: Any) -> Any:
     """Take the log of the positive entries alone.
 
     The casts keep the derivative in the dtype of x, backward by the first and forward by the last:
-    autograd's ``where`` has float64 derivatives even of float32.
+    autograd's ``where`` has float64 derivatives even of float32, and its ``astype`` no forward one.
     """
     dtype = x.dtype
-    x = x.astype(dtype)
+    x = _in_dtype(x, dtype)
     safe = np.where(x > 0, x, np.ones_like(x))
-    return np.where(x > 0, np.log(safe), x).astype(dtype)
+    return _in_dtype(np.where(x > 0, np.log(safe), x), dtype)
 
 
 # --- log(1 + exp(x)) with rules by hand ---
@@ -89,8 +108,3 @@ def linalg(X: Any, b: Any) -> Any:
     """Return the solution of X y = b, det X and log |det X|."""
     determinants = np.array([np.linalg.det(X), np.linalg.slogdet(X)[1]])
     return np.concatenate([np.linalg.solve(X, b), determinants])
-
-
-def trace(X: Any) -> Any:
-    """Put the trace of X X beside the product of two rows."""
-    return np.concatenate([X[0] * X[1], np.reshape(np.trace(X @ X), (1,))])
