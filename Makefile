@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 # What the caller's shell has active must not leak into this environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTEST_ADDOPTS
 
-.PHONY: bench test lint faults overhead pages clean
+.PHONY: bench test lint faults references overhead pages clean
 
 bench: $(VENV)/.installed
-	$(BIN)/jacbench run 'basics/*'
+	$(BIN)/jacbench run 'basics/*' --operator jacobian
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest tests
@@ -21,6 +21,9 @@ lint: $(VENV)/.installed
 
 faults: $(VENV)/.installed
 	$(BIN)/python tests/fault_table.py
+
+references: $(VENV)/.installed
+	$(BIN)/python tests/reference_table.py
 
 overhead: $(VENV)/.installed
 	$(BIN)/python benchmarks/overhead_xp.py

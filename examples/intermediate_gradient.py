@@ -5,7 +5,6 @@ Z is computed, not a leaf, and PyTorch keeps ``.grad`` of leaves only. Before ``
 autograd differentiate functions by their arguments, so make Z's change an argument: add ``e`` to Z
 and differentiate by ``e`` at zero.
 """
-# ruff: noqa: D400 - the first line is the question
 
 import warnings
 

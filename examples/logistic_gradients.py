@@ -6,7 +6,6 @@ recorded, so there is nothing to call ``backward`` on; ``w.detach()`` is w's val
 history: the path through it is cut and every other path stays. JAX cuts by
 ``jax.lax.stop_gradient`` and HIPS autograd by ``getval``; there the cut part comes back as zeros.
 """
-# ruff: noqa: D400 - the first line is the question
 
 from typing import Any
 

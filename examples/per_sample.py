@@ -6,7 +6,6 @@ another: then one pass per output gives du/dx and du/dt everywhere. Batch norm i
 mean over the batch or anything else that mixes samples makes it wrong, and nothing warns; the
 diagonal blocks of the whole Jacobian are right always.
 """
-# ruff: noqa: D400 - the first line is the question
 
 import functools
 from typing import Any

@@ -5,7 +5,6 @@ builds it: it computes its product with v, summed over the indices of y, and add
 ``x.grad``. So a second call adds the same again; set ``x.grad`` to None or zero in between. JAX and
 HIPS autograd return the product, and nothing accumulates.
 """
-# ruff: noqa: D400 - the first line is the question
 
 import autograd
 import autograd.numpy as anp

@@ -5,7 +5,6 @@ PyTorch or JAX gives one block per parameter, of shape ``y.shape + parameter.sha
 rows each and laid side by side, the blocks are the matrix. ``backward`` gives one row per call, so
 a loop over one-hot vectors gives the same matrix, slower.
 """
-# ruff: noqa: D400 - the first line is the question
 
 from collections.abc import Iterable
 from typing import Any

@@ -31,8 +31,13 @@ _GELU_SCALE = math.sqrt(2 / math.pi)
 _TEMPERATURE = 0.5
 
 
-def _native(function: str, *libraries: str) -> dict[str, str]:
-    return {name: f"jacbench_{name}.problems.nn:{function}" for name in libraries}
+def _native(network: str, *sizes: int) -> dict[str, str]:
+    """Return where torch's and JAX's functions are; a module is built for its sizes."""
+    sized = "_".join([network, *map(str, sizes)])
+    return {
+        "torch": f"jacbench_torch.problems.nn:{sized}",
+        "jax": f"jacbench_jax.problems.nn:{network}",
+    }
 
 
 def _weights(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -101,7 +106,7 @@ def digits_cnn(entry: Entry) -> Problem:
         summary=entry.summary,
         source=entry.source,
         function=_digits_cnn,
-        native=_native("digits_cnn", "torch", "jax"),
+        native=_native("digits_cnn", channels),
         x=_weights(np.random.default_rng(2701), shapes),
         constants=(_digits(entry.name, batch),),
         in_axes=(None, 0),
@@ -217,7 +222,7 @@ def attention_fused(entry: Entry) -> Problem:
     return _attention_problem(entry, "attention_fused")
 
 
-def _attention_problem(entry: Entry, torch_function: str) -> Problem:
+def _attention_problem(entry: Entry, network: str) -> Problem:
     batch, seq, width = (entry.parameters[name] for name in ("batch", "seq", "width"))
     if width % HEAD_WIDTH:
         raise JacbenchError(
@@ -233,7 +238,7 @@ def _attention_problem(entry: Entry, torch_function: str) -> Problem:
         summary=entry.summary,
         source=entry.source,
         function=_attention,
-        native={**_native(torch_function, "torch"), **_native("attention", "jax")},
+        native=_native(network, width),
         x=rng.standard_normal((batch, seq, width)),
         constants=(parameters,),
         in_axes=(0, None),
@@ -294,7 +299,7 @@ def layernorm(entry: Entry) -> Problem:
         summary=entry.summary,
         source=entry.source,
         function=_layernorm,
-        native=_native("layernorm", "torch", "jax"),
+        native=_native("layernorm", width, hidden),
         x=parameters,
         constants=(rng.standard_normal((batch, width)),),
         in_axes=(None, 0),
@@ -345,24 +350,25 @@ def _layernorm_by_parameters(x: Any, inputs: Array) -> Array:
 
 def batch_norm(entry: Entry) -> Problem:
     """Build dense, batch norm, tanh, dense by the inputs, in train mode: samples interact."""
-    if entry.parameters["batch"] < 2:
+    batch = entry.parameters["batch"]
+    if batch < 3:
         raise JacbenchError(
-            f"problem {entry.name!r}: batch is {entry.parameters['batch']}, and a batch norm in "
-            "train mode has no variance over one sample: give batch=2 or more"
+            f"problem {entry.name!r}: batch is {batch}, and a batch norm in train mode gives "
+            "0 for a single sample and 1 and -1 for two, whatever they are: give batch=3 or more"
         )
     return _batch_norm_problem(
-        entry, function=_batch_norm, jacobian=_batch_norm_by_x, native="batch_norm"
+        entry, function=_batch_norm, jacobian=_batch_norm_by_x, network="batch_norm"
     )
 
 
 def batch_norm_eval(entry: Entry) -> Problem:
     """Build the same in eval mode, with running statistics: samples do not interact."""
     return _batch_norm_problem(
-        entry, function=_batch_norm_eval, jacobian=_batch_norm_eval_by_x, native="batch_norm_eval"
+        entry, function=_batch_norm_eval, jacobian=_batch_norm_eval_by_x, network="batch_norm_eval"
     )
 
 
-def _batch_norm_problem(entry: Entry, *, function: Any, jacobian: Any, native: str) -> Problem:
+def _batch_norm_problem(entry: Entry, *, function: Any, jacobian: Any, network: str) -> Problem:
     batch, features, hidden, outputs = (
         entry.parameters[name] for name in ("batch", "features", "hidden", "outputs")
     )
@@ -379,7 +385,7 @@ def _batch_norm_problem(entry: Entry, *, function: Any, jacobian: Any, native: s
         summary=entry.summary,
         source=entry.source,
         function=function,
-        native=_native(native, "torch", "jax"),
+        native=_native(network, features, hidden, outputs),
         x=rng.standard_normal((batch, features)),
         constants=(parameters, buffers),
         in_axes=(0, None, None),
@@ -474,5 +480,5 @@ def _softmax_over_batch_by_x(x: Array, keys: Array) -> Array:
     by_x = (keys - cosines[:, :, None] * unit[:, None]) / (_TEMPERATURE * norm[:, :, None])
     # (B, B, keys): the derivative of y_bk by the score of sample a
     by_score = y[:, None] * (np.eye(len(x), dtype=x.dtype)[:, :, None] - y)
-    J = by_score.transpose(0, 2, 1)[..., None] * by_x.transpose(1, 0, 2)
+    J: Array = by_score.transpose(0, 2, 1)[..., None] * by_x.transpose(1, 0, 2)
     return J.reshape(y.size, -1)

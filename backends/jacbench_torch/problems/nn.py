@@ -1,14 +1,19 @@
 """The networks of :mod:`jacbench.problems.nn` as ``torch.nn.Module``.
 
-A module is built once per size and called by ``torch.func.functional_call``, with the parameters
-and buffers handed in. Its own lie on the meta device and hold no data, so that nothing can be
-computed with them by mistake.
+A module is called by ``torch.func.functional_call``, with the parameters and buffers handed in. Its
+own lie on the meta device and hold no data, so that nothing can be computed with them by mistake.
+
+A function is named after its network and the sizes that the module is built for: ``layernorm_8_16``
+is :class:`FeedForward` of 8 and 16. It is built once, when the name is first looked up: within a
+call it could not be, since ``torch.func`` refuses what a module's ``__init__`` does.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,31 +22,61 @@ from torch.func import functional_call
 from jacbench.problems.nn import HEAD_WIDTH
 
 Named: TypeAlias = dict[str, Tensor]
+Function: TypeAlias = Callable[..., Any]
 
-_BUILT: dict[tuple[object, ...], nn.Module] = {}
+_SIZED = re.compile(r"(?P<network>[a-z_]+)(?P<sizes>(_\d+)+)")
 
 
-def module(build: Callable[..., nn.Module], *sizes: int) -> nn.Module:
-    """Return the module of these sizes, built at the first call.
+def __getattr__(name: str) -> Function:
+    """Return the function called ``name``: a network and its sizes, ``batch_norm_5_8_3``."""
+    found = _SIZED.fullmatch(name)
+    if found is None or found["network"] not in _NETWORKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _function(found["network"], *map(int, found["sizes"][1:].split("_")))
 
-    The dict is looked up and not hidden in ``functools.cache``, whose wrapper dynamo ignores: the
-    module would be built again within the graph.
+
+@functools.cache
+def _function(network: str, *sizes: int) -> Function:
+    build, call = _NETWORKS[network]
+    with torch.device("meta"):
+        return call(build(*sizes))
+
+
+def _by_parameters(network: nn.Module) -> Function:
+    def function(x: Named, inputs: Tensor) -> Any:
+        return functional_call(network, x, (inputs,))
+
+    return function
+
+
+def _by_inputs(network: nn.Module) -> Function:
+    def function(x: Tensor, *named: Named) -> Any:
+        return functional_call(network, named, (x,))
+
+    return function
+
+
+def _by_inputs_in_train_mode(network: nn.Module) -> Function:
+    """Return a function that writes to copies of the buffers, and so leaves nothing behind.
+
+    They are made within it: ``torch.func`` refuses a write to a tensor from outside of it.
     """
-    key = (build, *sizes)
-    if key not in _BUILT:
-        with torch.device("meta"):
-            _BUILT[key] = build(*sizes)
-    return _BUILT[key]
+
+    def function(x: Tensor, parameters: Named, buffers: Named) -> Any:
+        own = {name: buffer.clone() for name, buffer in buffers.items()}
+        return functional_call(network, (parameters, own), (x,))
+
+    return function
 
 
-def digits_cnn(x: Named, images: Tensor) -> Tensor:
-    """Return the logits (B, 10) of images (B, 1, 8, 8)."""
-    logits: Tensor = functional_call(module(build_cnn, len(x["conv1.bias"])), x, (images,))
-    return logits
+def _sequential(**layers: nn.Module) -> nn.Module:
+    chain = nn.Sequential()
+    for name, layer in layers.items():
+        chain.add_module(name, layer)
+    return chain
 
 
-def build_cnn(channels: int) -> nn.Module:
-    """Return the convolutional network."""
+def _digits_cnn(channels: int) -> nn.Module:
     return _sequential(
         conv1=nn.Conv2d(1, channels, 3, padding=1),
         tanh1=nn.Tanh(),
@@ -54,52 +89,30 @@ def build_cnn(channels: int) -> nn.Module:
     )
 
 
-def _sequential(**layers: nn.Module) -> nn.Module:
-    chain = nn.Sequential()
-    for name, layer in layers.items():
-        chain.add_module(name, layer)
-    return chain
-
-
 class Attention(nn.MultiheadAttention):
     """Self-attention with a residual, as ``nn.MultiheadAttention`` is called by default.
 
-    It stays in train mode, without dropout: in eval mode torch takes a fast path that has no
-    forward-mode derivative.
+    It stays in train mode, which without dropout is the same function: in eval mode torch may take
+    a fast path that has no forward-mode derivative.
     """
+
+    weights = True
 
     def __init__(self, width: int) -> None:
         super().__init__(width, width // HEAD_WIDTH, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Return x plus what its tokens see of each other, of the same shape."""
-        return x + super().forward(x, x, x)[0]
+        return x + super().forward(x, x, x, need_weights=self.weights)[0]
 
 
-class FusedAttention(nn.MultiheadAttention):
-    """The same without the weights: torch then calls ``scaled_dot_product_attention``.
+class FusedAttention(Attention):
+    """The same without returning weights: torch then calls ``scaled_dot_product_attention``.
 
     Its kernel for the CPU has no forward-mode derivative and no batching rule (torch 2.13).
     """
 
-    def __init__(self, width: int) -> None:
-        super().__init__(width, width // HEAD_WIDTH, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Return x plus what its tokens see of each other, of the same shape."""
-        return x + super().forward(x, x, x, need_weights=False)[0]
-
-
-def attention(x: Tensor, parameters: Named) -> Tensor:
-    """Return self-attention with a residual, of the shape (B, seq, width) of x."""
-    y: Tensor = functional_call(module(Attention, x.shape[-1]), parameters, (x,))
-    return y
-
-
-def attention_fused(x: Tensor, parameters: Named) -> Tensor:
-    """Return the same from torch's fused kernel."""
-    y: Tensor = functional_call(module(FusedAttention, x.shape[-1]), parameters, (x,))
-    return y
+    weights = False
 
 
 class FeedForward(nn.Module):
@@ -114,20 +127,11 @@ class FeedForward(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the block's output, of the inputs' shape."""
-        a = self.gelu(self.dense1(self.norm(inputs)))
-        y: Tensor = inputs + self.dense2(a)
+        y: Tensor = inputs + self.dense2(self.gelu(self.dense1(self.norm(inputs))))
         return y
 
 
-def layernorm(x: Named, inputs: Tensor) -> Tensor:
-    """Return the feed-forward block's output (B, width)."""
-    hidden, width = x["dense1.weight"].shape
-    y: Tensor = functional_call(module(FeedForward, width, hidden), x, (inputs,))
-    return y
-
-
-def build_batch_norm(features: int, hidden: int, outputs: int) -> nn.Module:
-    """Return dense, batch norm, tanh, dense in train mode."""
+def _batch_norm(features: int, hidden: int, outputs: int) -> nn.Module:
     return _sequential(
         dense1=nn.Linear(features, hidden),
         norm=nn.BatchNorm1d(hidden),
@@ -136,30 +140,15 @@ def build_batch_norm(features: int, hidden: int, outputs: int) -> nn.Module:
     )
 
 
-def build_batch_norm_eval(features: int, hidden: int, outputs: int) -> nn.Module:
-    """Return the same in eval mode."""
-    return build_batch_norm(features, hidden, outputs).eval()
+def _batch_norm_eval(features: int, hidden: int, outputs: int) -> nn.Module:
+    return _batch_norm(features, hidden, outputs).eval()
 
 
-def batch_norm(x: Tensor, parameters: Named, buffers: Named) -> Tensor:
-    """Return the output (B, outputs) with the batch's own statistics.
-
-    Train mode writes to the running statistics. They are copied within the function: ``torch.func``
-    refuses a write to a tensor from outside of it, and a call may leave nothing behind.
-    """
-    own = {name: buffer.clone() for name, buffer in buffers.items()}
-    return _batch_norm(build_batch_norm, x, parameters, own)
-
-
-def batch_norm_eval(x: Tensor, parameters: Named, buffers: Named) -> Tensor:
-    """Return the output (B, outputs) with the running statistics."""
-    return _batch_norm(build_batch_norm_eval, x, parameters, buffers)
-
-
-def _batch_norm(
-    build: Callable[..., nn.Module], x: Tensor, parameters: Named, buffers: Named
-) -> Tensor:
-    hidden, features = parameters["dense1.weight"].shape
-    network = module(build, features, hidden, len(parameters["dense2.bias"]))
-    y: Tensor = functional_call(network, (parameters, buffers), (x,))
-    return y
+_NETWORKS: dict[str, tuple[Callable[..., nn.Module], Callable[[nn.Module], Function]]] = {
+    "digits_cnn": (_digits_cnn, _by_parameters),
+    "attention": (Attention, _by_inputs),
+    "attention_fused": (FusedAttention, _by_inputs),
+    "layernorm": (FeedForward, _by_parameters),
+    "batch_norm": (_batch_norm, _by_inputs_in_train_mode),
+    "batch_norm_eval": (_batch_norm_eval, _by_inputs),
+}
