@@ -225,10 +225,13 @@ class Problem:
         function = self.function
         assert function is not None  # noqa: S101 - settled by written_for()
 
-        def of_arrays(x: Any, *constants: Any, **tap: Any) -> Any:
+        def of_arrays(x: Any, *constants: Any) -> Any:
+            return function(xp, x, *constants)
+
+        def tapped(x: Any, *constants: Any, **tap: Any) -> Any:
             return function(xp, x, *constants, **tap)
 
-        return of_arrays
+        return tapped if self.tapped else of_arrays
 
     def _nearby(self) -> Tree:
         rng = np.random.default_rng([self.seed, 0x5EED])

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from jacbench.layout import Array
+
+_SEED = 2701
 
 
 def in_place(x: Tensor) -> Tensor:
@@ -92,9 +97,17 @@ def dropout(x: Tensor, A: Tensor) -> Tensor:
     Drawn on the CPU the mask is the same on every device and in every dtype, and torch's global
     generator stays as it was.
     """
-    generator = torch.Generator().manual_seed(2701)
+    generator = torch.Generator().manual_seed(_SEED)
     keep = torch.rand(x.shape, generator=generator) < 0.5
     return A @ (torch.tanh(x) * keep.to(x.device) * 2)
+
+
+def dropout_drawn_again(x: Array, A: Array) -> Array:
+    """Return the Jacobian with the mask that the same generator gives next, in NumPy."""
+    generator = torch.Generator().manual_seed(_SEED)
+    _, again = (torch.rand(x.shape, generator=generator) for _ in range(2))
+    J: Array = A * (2 * (again < 0.5).numpy() * (1 - np.tanh(x) ** 2))
+    return J
 
 
 def no_grad(x: Tensor) -> Tensor:
