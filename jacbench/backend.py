@@ -223,7 +223,8 @@ class Method(ABC):
         adds that.
         """
         if isinstance(exc, NotImplementedError):
-            return f"the library says: {' '.join(str(exc).split()) or 'not implemented'}"
+            said = " ".join(str(exc).split()).partition(" Please file")[0]
+            return f"the library says: {said or 'not implemented'}"
         return None
 
     def tolerance(self, dtype: str) -> float | None:

@@ -90,6 +90,9 @@ def subset(problem: Problem, *patterns: str) -> Problem:
     A problem whose x is a dict of the chosen leaves by path, in the order of its sorted keys.
     """
     paths = tree.paths(problem.x)
+    twice = [path for path in paths if paths.count(path) > 1]
+    if twice:
+        raise problem.mistake(f"two inputs are called {twice[0]!r}: use keys without dots")
     chosen = [path for path in paths if any(_matches(path, pattern) for pattern in patterns)]
     for pattern in patterns:
         if not any(_matches(path, pattern) for path in paths):
@@ -117,6 +120,7 @@ def subset(problem: Problem, *patterns: str) -> Problem:
         jacobian=pick.jacobian(problem.jacobian),
         known_faults=_each(problem.known_faults, pick.jacobian),
         in_axes=None if axes is None else (axes[0], axes[0], *axes[1:]),
+        intermediate=None,
     )
 
 
@@ -189,29 +193,27 @@ class _PickedNative:
 def outputs(problem: Problem, rows: Sequence[int]) -> Problem:
     """Return ``problem`` with only the outputs ``rows``, counted in C order, as a vector."""
     m = Evaluator(problem, _home(problem)).value(problem.x, problem.constants).size
-    wanted = np.array(rows, dtype=np.int64).reshape(-1)
-    outside = [int(row) for row in wanted if not -m <= row < m]
-    if outside or not wanted.size:
+    asked = np.asarray(rows).reshape(-1)
+    if asked.dtype.kind not in "iu" or not all(-m <= row < m for row in asked.tolist()):
         raise problem.mistake(
-            f"outputs {list(map(int, wanted))} asked for, and it has {m}: "
-            f"give numbers from 0 to {m - 1}"
+            f"outputs {asked.tolist()} asked for, and it has {m}: give numbers from 0 to {m - 1}"
         )
-    wanted %= m
+    wanted = asked.astype(np.int64) % m
 
     def cut(xp: Namespace, returned: Any, places: Any) -> Any:
         y, aux = returned if problem.has_aux else (returned, None)
         some = xp.take(xp.reshape(y, (-1,)), places, axis=0)
         return (some, aux) if problem.has_aux else some
 
-    def neutral(xp: Namespace, x: Any, places: Any, *constants: Any) -> Any:
+    def neutral(xp: Namespace, x: Any, places: Any, *constants: Any, **tap: Any) -> Any:
         assert problem.function is not None  # noqa: S101 - else this is not used
-        return cut(xp, problem.function(xp, x, *constants), places)
+        return cut(xp, problem.function(xp, x, *constants, **tap), places)
 
     def native(backend: str) -> NativeFunction:
-        def function(x: Any, places: Any, *constants: Any) -> Any:
+        def function(x: Any, places: Any, *constants: Any, **tap: Any) -> Any:
             whole = problem.native_function(backend)
             assert whole is not None  # noqa: S101 - it is in the mapping
-            return cut(registry.load(backend).xp, whole(x, *constants), places)
+            return cut(registry.load(backend).xp, whole(x, *constants, **tap), places)
 
         return function
 
@@ -229,7 +231,7 @@ def outputs(problem: Problem, rows: Sequence[int]) -> Problem:
         jacobian=some_rows(problem.jacobian),
         known_faults=_each(problem.known_faults, some_rows),
         in_axes=None,
-        tapped=False,
+        intermediate=None,
     )
 
 
@@ -362,10 +364,13 @@ def _each(
 
 
 def by(problem: Problem, what: str) -> Problem:
-    """Return ``problem`` by the inputs that match ``what``, else by the intermediate so named."""
-    paths = tree.paths(problem.x)
-    if any(_matches(path, what) for path in paths):
-        return subset(problem, what)
+    """Return ``problem`` by the inputs that match ``what``, else by the intermediate so named.
+
+    Several patterns over inputs are parted by commas: ``0,2``.
+    """
+    paths, patterns = tree.paths(problem.x), what.split(",")
+    if all(any(_matches(path, pattern) for path in paths) for pattern in patterns):
+        return subset(problem, *patterns)
     values = intermediates(problem)
     if what in values:
         return at(problem, what)

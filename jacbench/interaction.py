@@ -92,13 +92,18 @@ def _off_diagonal(jacobian: Array, sizes: Sizes, limit: float) -> str | None:
     # One pass with ones for all samples sums over b: output i of all samples by input j of a.
     summed = [block.sum(axis=0).swapaxes(0, 1) for block in blocks]
     wrong = sum(float(np.sum((s - o) ** 2)) for s, o in zip(summed, own, strict=True)) ** 0.5
-    told = f"{100 * wrong / diagonal:.2g} %" if diagonal else "infinitely"
+    told = _percent(wrong / diagonal) if diagonal else "infinitely"
     return (
         f"samples interact: the outputs of sample {b} depend on sample {a}; "
-        f"{100 * (off / whole) ** 2:.2g} % of ‖J‖² lies off the diagonal blocks, and the sum trick "
+        f"{_percent((off / whole) ** 2)} of ‖J‖² lies off the diagonal blocks, and the sum trick "
         f"would be {told} wrong (a batch norm in train mode, a softmax over the batch do this): "
         "ask for the jacobian"
     )
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.2g} %" if percent < 99.5 else f"{percent:.0f} %"
 
 
 def coupled(
@@ -138,7 +143,8 @@ def coupled(
             for argument, axis in zip(arguments, in_axes, strict=True)
         ]
         difference = np.abs(value(moved) - before).reshape(count, -1).max(axis=1)
-        changed = np.flatnonzero((difference > limit * scale) & ~mask)
+        # so that what is no longer a number has changed too
+        changed = np.flatnonzero(~(difference <= limit * scale) & ~mask)
         if changed.size:
             return [int(i) for i in np.flatnonzero(mask)], int(changed[0])
     return None
@@ -156,11 +162,16 @@ def masks(count: int) -> Iterator[Array]:
 def _moved(argument: Tree, axis: int | None, mask: Array, rng: np.random.Generator) -> Tree:
     def moved(leaf: Any) -> Any:
         array = np.array(leaf)
-        if axis is None or array.dtype.kind != "f":
+        if axis is None:
             return array
         front = np.moveaxis(array, axis, 0)
-        spread = float(np.std(array)) or float(np.max(np.abs(array))) or 1.0
-        front[mask] += 0.1 * spread * rng.standard_normal(front[mask].shape)
+        own = front[mask]
+        if array.dtype.kind != "f":  # labels, indices: those of a neighbour are valid as well
+            front[mask] = np.roll(front, 1, axis=0)[mask]
+            return array
+        # in proportion, so that what a log or a root is taken of keeps its sign
+        spread = float(np.std(array)) or 1.0
+        front[mask] += 0.1 * np.where(own, np.abs(own), spread) * rng.standard_normal(own.shape)
         return array
 
     return tree.map_leaves(moved, argument)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib.util
 import itertools
 import os
+import re
 import shutil
 import sysconfig
+import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +32,7 @@ from jacbench_torch.method import TorchMethod, prepared
 if TYPE_CHECKING:
     from jacbench.problem import Problem
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _serial = itertools.count()
 
 
@@ -61,16 +65,69 @@ class Compiled(TorchMethod):
 
         compiled = torch.compile(_fresh(run), dynamic=False)
         before = _counts()
-        compiled(target.x, *constants)
+        _first_call(lambda: compiled(target.x, *constants))
         graphs, breaks = (now - then for now, then in zip(_counts(), before, strict=True))
         notes: dict[str, str | int] = {"graphs": graphs, "graph_breaks": breaks}
         if graphs == 0:
             notes["fell_back"] = "torch.compile ran this cell eagerly"
         return prepared(lambda x: compiled(x, *constants), target, **notes)
 
+    def declined(self, exc: Exception) -> str | None:
+        """Take a failure of dynamo or Inductor as theirs: the function itself was just called."""
+        if isinstance(exc, NotCompiledError) and exc.by_torch:
+            return f"torch.compile says: {exc}"
+        return super().declined(exc)
+
     def warm_up(self, target: Target) -> None:
         """Start Inductor with a function of one operation: seconds, once per process."""
         _start_inductor(target.device)
+
+
+class NotCompiledError(RuntimeError):
+    """A first call that raised, with what was raised as text and nothing that refers to it.
+
+    Attributes
+    ----------
+    by_torch
+        True where the exception is one of dynamo's or of Inductor's, or says that torch lacks
+        something.
+    """
+
+    def __init__(self, exc: Exception) -> None:
+        super().__init__(_told(exc))
+        module = type(exc).__module__
+        self.by_torch = isinstance(exc, NotImplementedError) or module.startswith(
+            ("torch._dynamo", "torch._inductor")
+        )
+        self.add_note("".join(traceback.format_exception(exc)))
+
+
+def _told(exc: Exception) -> str:
+    """Return the exception in one line, without addresses and the code that dynamo appends."""
+    text = " ".join(str(exc).partition("\n\nfrom user code")[0].split())
+    return f"{type(exc).__name__}: {_ADDRESS.sub('', text)}"
+
+
+def _first_call(call: Callable[[], object]) -> None:
+    """Compile by calling; where that fails, leave the process as it was.
+
+    A failed trace of ``jacfwd`` over a batch norm (torch 2.13) changes the thread's dispatch keys
+    once it is collected, and every later transform, compiled or not, then raises. So it is
+    collected here, while the keys are held.
+    """
+    keys = (
+        torch._C._dispatch_tls_local_include_set(),
+        torch._C._dispatch_tls_local_exclude_set(),
+    )
+    failure = None
+    try:
+        call()
+    except Exception as exc:  # noqa: BLE001 - whatever it is, its frames must not live on
+        failure = NotCompiledError(exc)
+    if failure is not None:
+        with torch._C._ForceDispatchKeyGuard(*keys):
+            gc.collect()
+        raise failure
 
 
 @functools.cache

@@ -14,6 +14,7 @@ DECLINES: tuple[tuple[str, str], ...] = (
     # writing a mapped value into one that is not:
     # https://docs.pytorch.org/docs/stable/func.ux_limitations.html
     ("RuntimeError", r"vmap: "),
+    ("RuntimeError", r"vmap over \S+ isn't supported yet"),
     ("RuntimeError", r"Batching rule not implemented for "),
     # its running statistics are written in place:
     # https://docs.pytorch.org/docs/stable/func.batch_norm.html

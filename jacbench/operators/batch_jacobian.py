@@ -10,7 +10,6 @@ import numpy as np
 from jacbench.layout import Array, Shape
 from jacbench.operators.operator import Operator, Sizes
 
-
 SHARED = "the samples share x: the sum trick would give the sum over them; map over samples"
 """Why a method that pulls back ones for all samples at once declines a shared x."""
 

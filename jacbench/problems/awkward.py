@@ -154,10 +154,10 @@ def _branches_by_x(x: Array) -> Array:
 
 
 def where(entry: Entry) -> Problem:
-    """Build log(x) where x is positive and x elsewhere: 4 x 4.
+    """Build x log(x) where x is positive and x elsewhere: 4 x 4.
 
-    The log is given 1 where it is not wanted; otherwise its infinite or undefined derivative there
-    would make nan of the zeros with which ``where`` multiplies it.
+    The log is given 1 where it is not wanted: of a negative number it is nan, and so would be the
+    derivative of the product, although ``where`` multiplies it by 0.
     """
     return Problem(
         name=entry.name,
@@ -174,11 +174,13 @@ def where(entry: Entry) -> Problem:
 
 def _where(xp: Namespace, x: Any) -> Any:
     safe = xp.where(x > 0, x, xp.ones_like(x))
-    return xp.where(x > 0, xp.log(safe), x)
+    return xp.where(x > 0, x * xp.log(safe), x)
 
 
 def _where_by_x(x: Array) -> Array:
-    J: Array = np.diag(np.where(x > 0, 1 / x, np.ones_like(x)))
+    slope = np.ones_like(x)
+    slope[x > 0] += np.log(x[x > 0])
+    J: Array = np.diag(slope)
     return J
 
 

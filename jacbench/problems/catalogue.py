@@ -54,6 +54,8 @@ def _wrt(name: str, m: int, n: int, summary: str, build: str, *, batch: int = 0)
     )
 
 
+_NETWORK = "weights made for jacbench"
+
 CATALOGUE: tuple[Entry, ...] = (
     Entry(
         name="basics/mlp-weights",
@@ -197,5 +199,81 @@ CATALOGUE: tuple[Entry, ...] = (
         batch=4,
     ),
     _wrt("scalar-input", 3, 1, "a curve by a single number, an array without axes", "scalar_input"),
+    Entry(
+        name="nn/digits-cnn",
+        m=320,
+        n=666,
+        summary="convolutional network on 32 handwritten digits, by its parameters (a dict)",
+        source="images: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits "
+        "(1998), https://doi.org/10.24432/C50P49, from scikit-learn; per sample the factor of the "
+        "neural tangent kernel, A. Jacot, F. Gabriel, C. Hongler, arXiv:1806.07572; " + _NETWORK,
+        build="jacbench.problems.nn:digits_cnn",
+        parameters={"batch": 32, "channels": 4},
+        batch=True,
+    ),
+    Entry(
+        name="nn/attention",
+        m=144,
+        n=144,
+        summary="self-attention of 2 heads with a residual, by its input; nn.MultiheadAttention",
+        source="A. Vaswani and others, 'Attention is all you need', arXiv:1706.03762, section 3.2; "
+        + _NETWORK,
+        build="jacbench.problems.nn:attention",
+        parameters={"batch": 3, "seq": 6, "width": 8},
+        batch=True,
+    ),
+    Entry(
+        name="nn/attention-fused",
+        m=144,
+        n=144,
+        summary="the same, in torch by its fused kernel scaled_dot_product_attention",
+        source="A. Vaswani and others, 'Attention is all you need', arXiv:1706.03762, section 3.2; "
+        + _NETWORK,
+        build="jacbench.problems.nn:attention_fused",
+        parameters={"batch": 3, "seq": 6, "width": 8},
+        batch=True,
+    ),
+    Entry(
+        name="nn/layernorm",
+        m=128,
+        n=296,
+        summary="layer norm, dense, gelu, dense with a residual, by its parameters (a dict)",
+        source="J. Ba, J. Kiros, G. Hinton, 'Layer Normalization', arXiv:1607.06450; " + _NETWORK,
+        build="jacbench.problems.nn:layernorm",
+        parameters={"batch": 16, "width": 8, "hidden": 16},
+        batch=True,
+    ),
+    Entry(
+        name="nn/batch-norm",
+        m=36,
+        n=60,
+        summary="dense, batch norm in train mode, tanh, dense, by its inputs: samples interact",
+        source="S. Ioffe and C. Szegedy, 'Batch Normalization', arXiv:1502.03167; " + _NETWORK,
+        build="jacbench.problems.nn:batch_norm",
+        parameters={"batch": 12, "features": 5, "hidden": 8, "outputs": 3},
+        batch=True,
+    ),
+    Entry(
+        name="nn/batch-norm-eval",
+        m=36,
+        n=60,
+        summary="the same in eval mode, with running statistics: samples do not interact",
+        source="S. Ioffe and C. Szegedy, 'Batch Normalization', arXiv:1502.03167; " + _NETWORK,
+        build="jacbench.problems.nn:batch_norm_eval",
+        parameters={"batch": 12, "features": 5, "hidden": 8, "outputs": 3},
+        batch=True,
+    ),
+    Entry(
+        name="nn/softmax-over-batch",
+        m=60,
+        n=72,
+        summary="each sample's share in each key, softmax over the batch: samples interact",
+        source="the scores of A. van den Oord, Y. Li, O. Vinyals, arXiv:1807.03748 (InfoNCE), "
+        "normalised over the batch as in A. Radford and others, arXiv:2103.00020 (CLIP); "
+        "numbers made for jacbench",
+        build="jacbench.problems.nn:softmax_over_batch",
+        parameters={"batch": 12, "width": 6, "keys": 5},
+        batch=True,
+    ),
 )
 """Every problem, in the order in which tables show them."""

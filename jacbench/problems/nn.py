@@ -170,9 +170,8 @@ def _mean_pool(xp: Namespace, images: Any) -> Any:
 def _digits_cnn_by_parameters(x: Any, images: Array) -> Array:
     """Return the Jacobian by back-propagation, all ten logits of every sample at once.
 
-    Source: Y. LeCun, L. Bottou, G. Orr, K.-R. Müller, "Efficient BackProp" (1998), section 4: the
-    derivative by a weight is the sum, over the places that share it, of that by the place's sum
-    times what the kernel sees there.
+    Source: I. Goodfellow, Y. Bengio, A. Courville, Deep Learning (2016), section 9.5: the
+    derivatives of a convolution by its kernel and by its image.
     """
     seen, slopes, hidden = {}, {}, images
     for layer in ("conv1", "conv2"):

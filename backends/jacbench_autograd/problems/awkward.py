@@ -25,8 +25,7 @@ def item_branch(x: Any) -> Any:
     return x**3
 
 
-@primitive
-def _in_dtype(x: Any, dtype: Any) -> Any:
+def _astype(x: Any, dtype: Any) -> Any:
     return x.astype(dtype)
 
 
@@ -40,12 +39,13 @@ def _push_dtype(tangent: Any, answer: Any, x: Any, dtype: Any) -> Any:
     return _in_dtype(tangent, dtype)
 
 
+_in_dtype: Any = primitive(_astype)
 defvjp(_in_dtype, _pull_dtype_back, None)
 defjvp(_in_dtype, _push_dtype, None)
 
 
 def where(x: Any) -> Any:
-    """Take the log of the positive entries alone.
+    """Return x log(x) where x is positive, x elsewhere.
 
     The casts keep the derivative in the dtype of x, backward by the first and forward by the last:
     autograd's ``where`` has float64 derivatives even of float32, and its ``astype`` no forward one.
@@ -53,19 +53,13 @@ def where(x: Any) -> Any:
     dtype = x.dtype
     x = _in_dtype(x, dtype)
     safe = np.where(x > 0, x, np.ones_like(x))
-    return _in_dtype(np.where(x > 0, np.log(safe), x), dtype)
+    return _in_dtype(np.where(x > 0, x * np.log(safe), x), dtype)
 
 
 # --- log(1 + exp(x)) with rules by hand ---
 
 
-@primitive
-def _reverse_only(x: Any) -> Any:
-    return numpy.logaddexp(x, 0.0)
-
-
-@primitive
-def _both_ways(x: Any) -> Any:
+def _softplus(x: Any) -> Any:
     return numpy.logaddexp(x, 0.0)
 
 
@@ -83,6 +77,8 @@ def _push(tangent: Any, answer: Any, x: Any) -> Any:
     return _times_sigmoid(tangent, x)
 
 
+_reverse_only: Any = primitive(_softplus)
+_both_ways: Any = primitive(_softplus)
 defvjp(_reverse_only, _pull_back)
 defvjp(_both_ways, _pull_back)
 defjvp(_both_ways, _push)

@@ -41,7 +41,7 @@ class _Softplus(torch.autograd.Function):
         return torch.logaddexp(x, torch.zeros_like(x))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return grad * torch.sigmoid(x)
 
@@ -52,7 +52,7 @@ class _SoftplusSetup(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(x: Tensor) -> Tensor:
         return torch.logaddexp(x, torch.zeros_like(x))
 
     @staticmethod
@@ -62,7 +62,7 @@ class _SoftplusSetup(torch.autograd.Function):
         ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return grad * torch.sigmoid(x)
 
@@ -71,24 +71,27 @@ class _SoftplusBothWays(_SoftplusSetup):
     """With a forward rule besides."""
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> Tensor:  # type: ignore[override]
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return tangent * torch.sigmoid(x)
 
 
 def custom_vjp(x: Tensor, A: Tensor) -> Tensor:
     """Apply a Function without ``setup_context``."""
-    return A @ _Softplus.apply(x)
+    y: Tensor = A @ _Softplus.apply(x)  # type: ignore[no-untyped-call]
+    return y
 
 
 def custom_vjp_setup_context(x: Tensor, A: Tensor) -> Tensor:
     """Apply a Function with ``setup_context``."""
-    return A @ _SoftplusSetup.apply(x)
+    y: Tensor = A @ _SoftplusSetup.apply(x)  # type: ignore[no-untyped-call]
+    return y
 
 
 def custom_jvp(x: Tensor, A: Tensor) -> Tensor:
     """Apply a Function with ``setup_context`` and ``jvp``."""
-    return A @ _SoftplusBothWays.apply(x)
+    y: Tensor = A @ _SoftplusBothWays.apply(x)  # type: ignore[no-untyped-call]
+    return y
 
 
 def dropout(x: Tensor, A: Tensor) -> Tensor:

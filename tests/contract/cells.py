@@ -1,0 +1,180 @@
+"""The cells that the contract goes through: small instances of every problem, settled once each.
+
+A fault is one of form and of dtype; what needs size (the remainder of a chunk, a tall matrix) is in
+the instances too. The catalogue's own sizes are in one test here and in ``make faults``.
+"""
+
+from __future__ import annotations
+
+import functools
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jacbench import operators, problems, registry
+from jacbench.backend import MethodInfo
+from jacbench.cell import Cell
+from jacbench.harness import Harness, Limits
+from jacbench.problem import Namespace, Problem, Tap, untapped
+from jacbench.trial import Settled
+
+DTYPES = ("float64", "float32")
+
+# 40 rows are one chunk of jax.map-vjp, which takes 32, and a remainder
+SIZES = {
+    "shape/small": "",
+    "shape/tall": "m=40,n=3,width=16",
+    "shape/wide": "m=3,n=40,width=16",
+    "shape/square": "m=12,n=12,width=16",
+    "shape/scalar": "n=40,width=16",
+    "basics/generator": "batch=6",
+}
+AT_MOST = {
+    **{"batch": 4, "size": 3, "channels": 2, "seq": 3, "hidden": 5},
+    **{"features": 3, "outputs": 3, "keys": 2, "width": 8},
+}
+"""Sizes of the problems that ``SIZES`` does not name."""
+
+
+def instance(name: str) -> str:
+    """Return the name of a small instance of the catalogue's problem ``name``."""
+    known = problems.entry(name).parameters
+    fewer = ",".join(
+        f"{key}={min(size, AT_MOST[key])}" for key, size in known.items() if key in AT_MOST
+    )
+    sizes = SIZES.get(name, fewer)
+    return f"{name}[{sizes}]" if sizes else name
+
+
+INSTANCES = {name: instance(name) for name in problems.names()}
+
+
+# --- a problem of one's own, where the catalogue has none ---
+
+
+def _by_intermediate() -> Problem:
+    """Return sin(Z)^3 with Z = tanh(x), by Z: the catalogue's own is linear in its Z."""
+
+    def function(xp: Namespace, x: Any, tap: Tap = untapped) -> Any:
+        return xp.sin(tap("Z", xp.tanh(x))) ** 3
+
+    x = np.array([[0.4, -1.2], [0.9, 0.3]])
+    return Problem(name="contract/of-z", function=function, x=x, tapped=True).at("Z")
+
+
+BY_INTERMEDIATE = _by_intermediate()
+OWN = {BY_INTERMEDIATE.name: BY_INTERMEDIATE}
+
+
+def problem_of(name: str) -> Problem:
+    """Return a problem, or skip where what it is made of is not installed."""
+    if name.startswith("nn/digits"):
+        pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    return OWN[name] if name in OWN else problems.get(name)
+
+
+# --- methods ---
+
+INFO: dict[str, MethodInfo] = {
+    info.name: info
+    for descriptor in registry.descriptors().values()
+    for info in descriptor.methods
+}
+COMPILED = [name for name in INFO if name.startswith("torch.compile-")]
+METHODS = [name for name in INFO if name not in COMPILED]
+TRACED = [n for n in METHODS if n.startswith("jax.") or n.startswith("torch.func.linearize")]
+"""What traces, and mostly compiles, for every cell: tenths of a second each."""
+
+# what declines is said while tracing, and costs little
+_DECLINED = (
+    *("awkward/while-loop", "awkward/in-place", "awkward/cond", "awkward/item-branch"),
+    *("awkward/custom-vjp", "awkward/custom-vjp-setup-context", "awkward/dropout"),
+    *("awkward/no-grad", "awkward/complex-input", "awkward/integer-input"),
+)
+_FORMS = (
+    *("basics/mlp-weights", "wrt/several-inputs", "wrt/scalar-input", "awkward/constant-output"),
+    *("basics/linear-sum-by-z", "wrt/detached-input"),
+)
+ENOUGH = {
+    "jacobian": (
+        *(*_FORMS, "wrt/dict-of-parameters", "basics/generator", "shape/tall", "shape/wide"),
+        *("basics/logistic-loss", "awkward/linalg", "nn/attention"),
+    ),
+    "value_and_jacobian": (*_FORMS, "wrt/auxiliary"),
+    "batch_jacobian": ("*",),
+    "vjp": (*_FORMS, "wrt/dict-of-parameters"),
+    "jvp": (*_FORMS, "wrt/dict-of-parameters"),
+}
+"""Patterns of the problems on which the traced methods of an operator are tried."""
+
+ENOUGH_IN_FLOAT32 = ("basics/mlp-weights", "wrt/several-inputs", "wrt/auxiliary", "wrt/per-sample")
+"""Those of them in float32, where a fault would be one of the dtype and not of the form."""
+
+
+def has_operator(problem: str, method: str) -> bool:
+    """Say whether the problem of this name has the method's operator."""
+    return INFO[method].operator in operators.offered(batch=problems.entry(problem).batch)
+
+
+def tried_on(method: str, dtype: str) -> list[str]:
+    """Return the names, in the catalogue, of the problems on which ``method`` is tried."""
+    having = [name for name in problems.names() if has_operator(name, method)]
+    if method not in TRACED or (method == "jax.jacrev" and dtype == "float64"):
+        return having
+    if dtype == "float32":
+        patterns = ENOUGH_IN_FLOAT32
+    else:
+        patterns = (*ENOUGH[INFO[method].operator], *_DECLINED)
+    return [name for name in having if any(fnmatchcase(name, p) for p in patterns)]
+
+
+CASES = [
+    (INSTANCES[name], method, dtype)
+    for method in METHODS
+    for dtype in DTYPES
+    for name in tried_on(method, dtype)
+]
+COMPILED_CASES = [
+    *(("wrt/several-inputs", method, dtype) for method in COMPILED for dtype in DTYPES),
+    ("awkward/trace", "torch.compile-jacrev", "float64"),
+]
+
+
+# --- settling ---
+
+
+@functools.cache
+def harness(chunk_size: int | None = None) -> Harness:
+    """Return the one harness of the contract for ``chunk_size``."""
+    return Harness(1, Limits(chunk_size), OWN, verify_pins=False)
+
+
+def installed(method: str) -> str:
+    """Return the method's backend, or skip where it cannot be had."""
+    descriptor = registry.descriptor_of(method)
+    reason = descriptor.absent()
+    if reason is not None:
+        pytest.skip(reason)
+    return descriptor.name
+
+
+def chunking_of(method: str) -> str:
+    """Return how the method takes a chunk size."""
+    installed(method)
+    return registry.method(method).chunking
+
+
+def settled(
+    problem: str,
+    method: str,
+    dtype: str = "float64",
+    device: str = "cpu",
+    chunk_size: int | None = None,
+) -> Settled:
+    """Return the settled cell, settling it at the first call."""
+    backend = installed(method)
+    problem_of(problem)
+    cell = Cell(problem, INFO[method].operator, method, backend, device, dtype, 1)
+    return harness(chunk_size).settle(cell)

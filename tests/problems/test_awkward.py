@@ -1,0 +1,330 @@
+"""The family ``awkward``: right where a library can do it, declined in its own words where not."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+from jacbench_numpy import xp
+
+from jacbench import problems, registry
+from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.harness import Harness, Limits
+from jacbench.problem import Problem
+
+NAMES = [name for name in problems.names() if name.startswith("awkward/")]
+REFUSED = ["awkward/complex-input", "awkward/integer-input"]
+ANALYTIC = [name for name in NAMES if name not in (*REFUSED, "awkward/dropout")]
+LIBRARIES = ("torch", "jax", "autograd")
+WELL = (Verdict.AGREES, Verdict.UNSUPPORTED, Verdict.KNOWN_FAULT)
+
+# with and without jit, reverse and forward: JAX compiles each of the others in tenths of a second,
+# and compiled torch takes seconds; the contract goes through all of them
+METHODS = {
+    "jax": (
+        *("jax.jacrev", "jax.jacfwd", "jax.jacrev-eager"),
+        *("jax.jacfwd-eager", "jax.vjp-eager", "jax.jvp-eager"),
+    )
+}
+
+
+@pytest.fixture(params=["x", "elsewhere"])
+def point(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@functools.cache
+def harness() -> Harness:
+    return Harness(1, Limits(None), {}, verify_pins=False)
+
+
+@functools.cache
+def settled(problem: str, method: str, dtype: str = "float64") -> CellResult:
+    descriptor = registry.descriptor_of(method)
+    reason = descriptor.absent()
+    if reason is not None:
+        pytest.skip(reason)
+    (operator,) = (info.operator for info in descriptor.methods if info.name == method)
+    cell = Cell(problem, operator, method, descriptor.name, "cpu", dtype, 1)
+    return harness().settle(cell).result
+
+
+def installed(library: str) -> Any:
+    reason = registry.descriptors()[library].absent()
+    if reason is not None:
+        pytest.skip(reason)
+    backend = registry.load(library)
+    backend.configure(1)
+    return backend
+
+
+def value(problem: Problem, x: Any) -> np.ndarray:
+    return np.asarray(problem.function(xp, x, *problem.constants))
+
+
+def native(library: str, problem: Problem, x: Any, dtype: str = "float64") -> np.ndarray:
+    backend = installed(library)
+    arrays = [backend.put(np.array(a), "cpu", dtype) for a in (x, *problem.constants)]
+    return backend.to_numpy(problem.bound(library, backend.xp)(*arrays))
+
+
+# --- the NumPy side ---
+
+
+@pytest.mark.parametrize("name", ANALYTIC)
+def test_jacobian_agrees_with_complex_step(name: str, point: str) -> None:
+    problem = problems.get(name)
+    x = getattr(problem, point)
+    J = problem.jacobian(x, *problem.constants)
+    steps = 1e-40j * np.eye(x.size).reshape(x.size, *x.shape)
+    columns = [value(problem, x + step).imag.ravel() / 1e-40 for step in steps]
+    assert J.shape == (value(problem, x).size, x.size)
+    assert np.linalg.norm(J - np.stack(columns, axis=1)) <= 1e-14 * np.linalg.norm(J)
+
+
+def test_loop_runs_for_longer_at_x_and_ends_off_the_limit() -> None:
+    problem = problems.get("awkward/while-loop")
+    (A,) = problem.constants
+    lengths = []
+    for x in (problem.x, problem.elsewhere):
+        squares = [x @ x]
+        while squares[-1] > 0.25:
+            x = 0.8 * np.sin(A @ x)  # noqa: PLW2901
+            squares.append(x @ x)
+        assert min(abs(square - 0.25) for square in squares) > 0.02
+        lengths.append(len(squares) - 1)
+    assert lengths == [4, 1]
+
+
+@pytest.mark.parametrize("name", ["awkward/cond", "awkward/item-branch"])
+def test_both_branches_are_taken_off_the_kink(name: str) -> None:
+    problem = problems.get(name)
+    assert np.sum(problem.x) > problem.kink_distance
+    assert np.sum(problem.elsewhere) == pytest.approx(-problem.kink_distance)
+
+
+def test_where_is_as_far_from_its_kink_as_declared() -> None:
+    problem = problems.get("awkward/where")
+    entries = np.concatenate([problem.x, problem.elsewhere])
+    assert np.abs(entries).min() == problem.kink_distance
+    assert {True, False} == set((problem.x > 0).tolist())
+
+
+def test_where_needs_its_guard() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(problems.get("awkward/where").x, requires_grad=True)
+    torch.where(x > 0, x * torch.log(x), x).sum().backward()
+    assert x.grad is not None
+    assert torch.equal(torch.isnan(x.grad), x < 0)
+
+
+def test_no_grad_by_hand() -> None:
+    problem = problems.get("awkward/no-grad")
+    (fault,) = problem.known_faults
+    assert np.array_equal(problem.jacobian(problem.x), [[2, 0], [0, 3]])
+    assert np.array_equal(fault.jacobian(problem.x), [[4, 0], [0, 6]])
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if problems.get(n).known_faults])
+def test_a_known_fault_is_wrong_and_can_be_looked_up(name: str) -> None:
+    problem = problems.get(name)
+    for fault in problem.known_faults:
+        assert fault.link.startswith("https://github.com/pytorch/pytorch/issues/")
+        assert set(fault.methods) <= set(registry.method_names())
+        if problem.jacobian is not None:
+            wrong, right = (J(problem.x) for J in (fault.jacobian, problem.jacobian))
+            assert wrong.shape == right.shape
+            assert np.linalg.norm(wrong - right) > 0.1 * np.linalg.norm(right)
+
+
+# --- the libraries' own functions ---
+
+NATIVE = [(name, library) for name in NAMES for library in problems.get(name).native]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("name", "library"), [c for c in NATIVE if c[0] in ANALYTIC])
+def test_native_value_is_the_neutral_one(name: str, library: str, point: str, dtype: str) -> None:
+    problem = problems.get(name)
+    x = getattr(problem, point)
+    y, expected = native(library, problem, x, dtype), value(problem, x)
+    assert y.dtype == dtype
+    assert y.shape == expected.shape
+    tolerance = {"float64": 1e-14, "float32": 2e-6}[dtype]
+    assert np.linalg.norm(y - expected) <= tolerance * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("name", ANALYTIC)
+def test_torch_agrees_by_its_own_function(name: str, point: str) -> None:
+    torch = pytest.importorskip("torch")
+    problem = problems.get(name)
+    x = getattr(problem, point)
+    f = problem.bound("torch", installed("torch").xp)
+    constants = [torch.tensor(c) for c in problem.constants]
+    J = torch.autograd.functional.jacobian(lambda x: f(x, *constants), torch.tensor(x))
+    check(J, problem, x)
+
+
+@pytest.mark.parametrize("name", ANALYTIC)
+def test_jax_agrees_by_its_own_function(name: str, point: str) -> None:
+    jax = pytest.importorskip("jax")
+    problem = problems.get(name)
+    x = getattr(problem, point)
+    f = problem.bound("jax", installed("jax").xp)
+    transform = jax.jacfwd if name == "awkward/while-loop" else jax.jacrev
+    check(
+        transform(f)(jax.numpy.asarray(x), *map(jax.numpy.asarray, problem.constants)), problem, x
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Output seems independent of input:UserWarning")
+@pytest.mark.parametrize(
+    "name", [n for n in ANALYTIC if n not in ("awkward/in-place", "awkward/item-branch")]
+)
+def test_autograd_agrees_by_its_own_function(name: str, point: str) -> None:
+    autograd = pytest.importorskip("autograd")
+    problem = problems.get(name)
+    x = getattr(problem, point)
+    f = problem.bound("autograd", installed("autograd").xp)
+    check(autograd.jacobian(f)(x, *problem.constants), problem, x)
+
+
+def check(J: Any, problem: Problem, x: np.ndarray) -> None:
+    expected = problem.jacobian(x, *problem.constants)
+    found = np.asarray(J).reshape(expected.shape)
+    assert np.linalg.norm(found - expected) <= 1e-13 * np.linalg.norm(expected)
+
+
+# --- dropout ---
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_dropout_keeps_the_same_units_everywhere(library: str) -> None:
+    problem = problems.get("awkward/dropout")
+    (A,) = problem.constants
+    kept = set()
+    for x in (problem.x, problem.elsewhere):
+        for dtype in ("float64", "float32"):
+            # y = A @ (mask * 2 tanh(x)), and the rows of A are independent of its other columns
+            y = native(library, problem, x, dtype)
+            masks = np.array(list(np.ndindex(*[2] * 6)))
+            errors = np.linalg.norm((masks * 2 * np.tanh(x)) @ A.T - y, axis=1)
+            assert errors.min() < 1e-5 < np.sort(errors)[1]
+            kept.add(tuple(masks[errors.argmin()].tolist()))
+    (mask,) = kept
+    assert 0 < sum(mask) < 6
+
+
+def test_dropout_leaves_the_global_generators_alone() -> None:
+    torch = pytest.importorskip("torch")
+    problem = problems.get("awkward/dropout")
+    before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    for library in ("torch", "autograd"):
+        native(library, problem, problem.x)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numpys)  # noqa: NPY002
+
+
+# --- verdicts ---
+
+
+def methods(library: str) -> list[str]:
+    infos = registry.descriptors()[library].methods
+    return [
+        info.name
+        for info in infos
+        if not info.by_intermediate
+        and not info.name.startswith("torch.compile-")
+        and info.operator != "batch_jacobian"
+    ]
+
+
+@pytest.mark.parametrize("library", ["torch", "autograd"])
+@pytest.mark.parametrize("name", NAMES)
+def test_no_verdict_is_a_fault(name: str, library: str) -> None:
+    for method in methods(library):
+        result = settled(name, method)
+        assert result.verdict in WELL, (method, result.verdict, result.reason)
+        assert result.verdict is Verdict.AGREES or result.reason
+
+
+def verdicts(name: str, library: str) -> dict[str, Verdict]:
+    return {m: settled(name, m).verdict for m in METHODS.get(library, methods(library))}
+
+
+def declined(name: str, library: str) -> set[str]:
+    found = verdicts(name, library)
+    assert Verdict.DISAGREES not in found.values()
+    return {method for method, verdict in found.items() if verdict is Verdict.UNSUPPORTED}
+
+
+@pytest.mark.parametrize("library", [*LIBRARIES, "numpy"])
+@pytest.mark.parametrize("name", REFUSED)
+def test_inputs_without_a_derivative_are_refused_everywhere(name: str, library: str) -> None:
+    installed(library)
+    for method in methods(library):
+        result = settled(name, method)
+        assert result.verdict is Verdict.UNSUPPORTED
+        assert "is of dtype" in (result.reason or "")
+
+
+def test_what_jax_declines() -> None:
+    reverse = {"jax.jacrev", "jax.jacrev-eager", "jax.vjp-eager"}
+    forward = {"jax.jacfwd", "jax.jacfwd-eager", "jax.jvp-eager"}
+    assert declined("awkward/while-loop", "jax") == reverse
+    assert declined("awkward/custom-vjp", "jax") == forward
+    assert declined("awkward/item-branch", "jax") == {"jax.jacrev", "jax.jacfwd"}
+
+
+def test_what_autograd_declines() -> None:
+    forward = {"autograd.jvp", "autograd.make_jvp"}
+    assert declined("awkward/in-place", "autograd") == set(methods("autograd"))
+    assert declined("awkward/item-branch", "autograd") == set(methods("autograd"))
+    assert declined("awkward/custom-vjp", "autograd") == forward
+    assert declined("awkward/linalg", "autograd") == forward
+    for name in ("while-loop", "cond", "where", "custom-jvp", "dropout", "no-grad", "trace"):
+        assert declined(f"awkward/{name}", "autograd") == set()
+
+
+def test_what_torch_declines() -> None:
+    traced = {"torch.func.linearize", "torch.func.linearize-jvp"}
+    for name in ("while-loop", "cond", "item-branch"):
+        assert declined(f"awkward/{name}", "torch") == traced
+    for name in ("where", "custom-jvp", "detach", "constant-output", "linalg", "trace"):
+        assert declined(f"awkward/{name}", "torch") == set()
+    assert declined("awkward/custom-vjp", "torch").isdisjoint(
+        {"torch.functional", "torch.backward-loop", "torch.grad-batched", "torch.functional.jvp"}
+    )
+    assert "torch.func.jacrev" in declined("awkward/custom-vjp", "torch")
+    assert "torch.func.jacrev" not in declined("awkward/custom-vjp-setup-context", "torch")
+    assert "torch.func.jacfwd" in declined("awkward/custom-vjp-setup-context", "torch")
+    assert "torch.func.jacfwd" in declined("awkward/dropout", "torch")
+
+
+def test_known_faults_are_told_by_the_methods_that_have_them() -> None:
+    for name in ("in-place", "dropout", "no-grad"):
+        (fault,) = problems.get(f"awkward/{name}").known_faults
+        found = verdicts(f"awkward/{name}", "torch")
+        wrong = {method for method, verdict in found.items() if verdict is Verdict.KNOWN_FAULT}
+        assert wrong == {method for method in fault.methods if method in found}
+        for method in wrong:
+            assert fault.link in (settled(f"awkward/{name}", method).reason or "")
+
+
+def test_no_grad_per_sample() -> None:
+    assert settled("awkward/no-grad", "torch.vmap-jacrev").verdict is Verdict.AGREES
+    assert settled("awkward/no-grad", "torch.vmap-jacfwd").verdict is Verdict.KNOWN_FAULT
+    assert settled("awkward/detach", "torch.vmap-jacfwd").verdict is Verdict.AGREES
+
+
+# inductor's own use of what torch deprecates
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
+def test_trace_is_wrong_where_it_is_compiled() -> None:
+    result = settled("awkward/trace", "torch.compile-jacrev")
+    if "no compiler" in (result.reason or "") or "Python.h" in (result.reason or ""):
+        pytest.skip(result.reason)
+    assert result.verdict is Verdict.KNOWN_FAULT
+    assert settled("awkward/trace", "torch.func.jacrev").verdict is Verdict.AGREES
