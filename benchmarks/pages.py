@@ -22,6 +22,9 @@ from jacbench.results import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
+JACOBIANS = "cpu-amd-epyc-2-cores.json"
+NETWORKS = "cpu-amd-epyc-2-cores-networks.json"
+VERDICTS = "verdicts.json"
 SHOWN = "basics/mlp-weights"
 """The problem whose table the README shows, in float64."""
 
@@ -81,16 +84,18 @@ def fill(path: Path, **parts: str) -> None:
 
 
 def main() -> None:
-    """Write both pages."""
-    (path,) = RESULTS.glob("cpu-*.json")
-    run = read(path)
-    fill(ROOT / "README.md", table=readme_table(run))
+    """Write every page."""
+    jacobians, networks = (read(RESULTS / name) for name in (JACOBIANS, NETWORKS))
+    fill(ROOT / "README.md", table=readme_table(jacobians))
     fill(
         RESULTS / "README.md",
         wrapper=overhead("wrapper", ("through", "itself"), "method", lambda row: row["method"]),
         xp=overhead("xp", ("overhead", "same"), "problem, library", xp_label),
-        tables=table.markdown(run).strip(),
+        tables=table.markdown(jacobians).strip(),
     )
+    fill(RESULTS / "networks.md", tables=table.markdown(networks).strip())
+    checked = read(RESULTS / VERDICTS)
+    fill(RESULTS / "verdicts.md", verdicts=table.verdicts_markdown(checked).strip())
 
 
 if __name__ == "__main__":

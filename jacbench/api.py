@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jacbench import catalog, driver, in_process, results, selection
+from jacbench import catalog, driver, in_process, problems, results, selection
 from jacbench.cell import Cell
 from jacbench.errors import JacbenchError
 from jacbench.native import batch_jacobian, jacobian, jvp, value_and_jacobian, vjp
@@ -166,6 +166,7 @@ def _go(
     cells: builtins.list[Cell] = []
     if patterns or not given:
         cells += selection.cells(chosen.over(patterns))
+        problems.check_brackets([*dict.fromkeys(cell.problem for cell in cells)])
     own = selection.cells(chosen, given=given) if given else []
     save = driver.keep_nothing if folder is None else Store(folder, settings)
     if not own:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jacbench import registry, tree
-from jacbench.backend import Target
+from jacbench.backend import Prepared, Target
 from jacbench.evaluator import Evaluator
 from jacbench.layout import Array
 from jacbench.tree import Tree
@@ -57,21 +57,25 @@ def _jacobian(evaluator: Evaluator, name: str, y_shape: tuple[int, ...]) -> Call
         returned = function(x, *constants)
         return returned[0] if problem.has_aux else returned
 
-    def jacobian(x: Tree, *constants: Tree) -> Array:
-        def put(leaf: Array) -> object:
-            return backend.put(np.asarray(leaf), "cpu", "float64")
+    def put(leaf: Array) -> object:
+        return backend.put(np.asarray(leaf), "cpu", "float64")
 
+    made: list[tuple[Target, Prepared]] = []  # once for all points: it may be compiled
+
+    def jacobian(x: Tree, *constants: Tree) -> Array:
         placed = tree.map_leaves(put, x)
-        target = Target(
-            function=value,
-            x=placed,
-            constants=tuple(tree.map_leaves(put, constant) for constant in constants),
-            y_shape=y_shape,
-            device="cpu",
-            dtype="float64",
-        )
-        native = tree.leaves(method.prepare(target).call(placed))
-        layout = method.layout(target)
-        return layout.matrix([backend.to_numpy(array) for array in native], int(np.prod(y_shape)))
+        if not made:
+            target = Target(
+                function=value,
+                x=placed,
+                constants=tuple(tree.map_leaves(put, constant) for constant in constants),
+                y_shape=y_shape,
+                device="cpu",
+                dtype="float64",
+            )
+            made.append((target, method.prepare(target)))
+        target, prepared = made[0]
+        native = [backend.to_numpy(array) for array in tree.leaves(prepared.call(placed))]
+        return method.layout(target).matrix(native, int(np.prod(y_shape)))
 
     return jacobian

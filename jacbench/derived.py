@@ -96,12 +96,8 @@ def subset(problem: Problem, *patterns: str) -> Problem:
     chosen = [path for path in paths if any(_matches(path, pattern) for pattern in patterns)]
     for pattern in patterns:
         if not any(_matches(path, pattern) for path in paths):
-            raise unknown(
-                f"input of problem {problem.name!r}",
-                pattern,
-                paths,
-                hint=f"it has {', '.join(paths)}",
-            )
+            hint = f"it has {', '.join(paths)}"
+            raise problem.mistake(str(unknown("input", pattern, paths, hint=hint)))
     pick = _Pick(tree.map_leaves(lambda _: None, problem.x), tuple(paths), frozenset(chosen))
     base = problem
     native = {
@@ -194,7 +190,8 @@ def outputs(problem: Problem, rows: Sequence[int]) -> Problem:
     """Return ``problem`` with only the outputs ``rows``, counted in C order, as a vector."""
     m = Evaluator(problem, _home(problem)).value(problem.x, problem.constants).size
     asked = np.asarray(rows).reshape(-1)
-    if asked.dtype.kind not in "iu" or not all(-m <= row < m for row in asked.tolist()):
+    inside = all(-m <= row < m for row in asked.tolist())
+    if asked.dtype.kind not in "iu" or not asked.size or not inside:
         raise problem.mistake(
             f"outputs {asked.tolist()} asked for, and it has {m}: give numbers from 0 to {m - 1}"
         )
@@ -251,12 +248,8 @@ def at(problem: Problem, name: str, jacobian: JacobianFunction | None = None) ->
     """
     values = intermediates(problem)
     if name not in values:
-        raise unknown(
-            f"intermediate value of problem {problem.name!r}",
-            name,
-            values,
-            hint=f"it passes {', '.join(values) or 'none'} through tap()",
-        )
+        hint = f"it passes {', '.join(values) or 'none'} through tap()"
+        raise problem.mistake(str(unknown("intermediate value", name, values, hint=hint)))
     if len(values[name]) > 1:
         raise problem.mistake(
             f"intermediate value {name!r} is computed {len(values[name])} times in one evaluation: "
@@ -374,10 +367,9 @@ def by(problem: Problem, what: str) -> Problem:
     values = intermediates(problem)
     if what in values:
         return at(problem, what)
-    raise unknown(
-        f"input or intermediate value of problem {problem.name!r}",
-        what,
-        [*(path for path in paths if path), *values],
-        hint=f"inputs: {', '.join(paths) if any(paths) else 'x alone'}; intermediate values: "
-        f"{', '.join(values) or 'none'}",
+    known = [*filter(None, paths), *values]
+    hint = (
+        f"inputs: {', '.join(paths) if any(paths) else 'x alone'}; intermediate values: "
+        f"{', '.join(values) or 'none'}"
     )
+    raise problem.mistake(str(unknown("input or intermediate value", what, known, hint=hint)))

@@ -14,6 +14,10 @@ class JacbenchError(Exception):
     """
 
 
+class MissingError(JacbenchError):
+    """Something optional that a problem needs is not installed: the line says how to get it."""
+
+
 def unknown(kind: str, asked: str, known: Iterable[str], *, hint: str = "") -> JacbenchError:
     """Return the error for a name that matches nothing, with the nearest known names.
 

@@ -12,7 +12,7 @@ import numpy as np
 from jacbench import environment, interaction, memory, operators, problems, registry, scrub
 from jacbench.backend import Backend, Method, Target
 from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.errors import JacbenchError
+from jacbench.errors import JacbenchError, MissingError
 from jacbench.evaluator import home
 from jacbench.operators.operator import Sizes
 from jacbench.problem import Problem
@@ -105,6 +105,8 @@ class Harness:
                 reference,
                 chunk_size=self.limits.chunk_size,
             )
+        except MissingError as exc:
+            return Settled(replace(result, verdict=Verdict.UNSUPPORTED, reason=str(exc)))
         except JacbenchError as exc:
             # The user's function or problem: one line; what it raised itself is kept whole.
             told = replace(result, verdict=Verdict.FAILED, reason=str(exc))

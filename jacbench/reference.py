@@ -14,6 +14,7 @@ from jacbench.backend import Target
 from jacbench.errors import JacbenchError
 from jacbench.evaluator import Evaluator
 from jacbench.layout import Array
+from jacbench.operators.operator import typical_product
 from jacbench.problem import Problem
 from jacbench.tree import Tree
 from jacbench.value import same_outputs
@@ -139,10 +140,14 @@ def _source(
         candidates += [("consensus", agreed)] if agreed is not None else []
     for kind, candidate in candidates:
         try:
-            jacobian = candidate(points[0], *constants)
+            answers = [candidate(x, *constants) for x in points]
         except Exception:  # noqa: BLE001, S112 - a function that takes no complex numbers
             continue
-        if _confirmed(evaluator, jacobian, points[0], constants, tolerance):
+        # at both: another branch of the function may be taken at the second
+        if all(
+            _confirmed(evaluator, jacobian, x, constants, tolerance)
+            for jacobian, x in zip(answers, points, strict=True)
+        ):
             return kind, 0.0, candidate
     return "central-difference", tolerance, differences
 
@@ -190,7 +195,10 @@ def _confirmed(
 def direction_errors(
     evaluator: Evaluator, jacobian: Array, x: Tree, constants: tuple[Tree, ...]
 ) -> list[float]:
-    """Return ‖J v - d‖ / ‖d‖ for central differences d along each of a few random directions v."""
+    """Return ‖J v - d‖ / ‖d‖ for central differences d along each of a few random directions v.
+
+    Where J v nearly cancels, in place of ‖d‖ the size that it has for a typical v.
+    """
     rng = np.random.default_rng(0)
     h = float(np.finfo(np.float64).eps) ** (1 / 3)
     errors = []
@@ -201,8 +209,9 @@ def direction_errors(
             moved = [a + sign * h * b for a, b in zip(tree.leaves(x), tree.leaves(v), strict=True)]
             ends.append(evaluator.value(tree.unflatten(x, moved), constants).reshape(-1))
         slope = (ends[0] - ends[1]) / (2 * h)
-        product = jacobian @ np.concatenate([leaf.reshape(-1) for leaf in tree.leaves(v)])
-        scale = math.sqrt(float(slope @ slope)) or 1.0
+        direction = np.concatenate([leaf.reshape(-1) for leaf in tree.leaves(v)])
+        product = jacobian @ direction
+        scale = max(float(np.linalg.norm(slope)), typical_product(jacobian, direction)) or 1.0
         error = float(np.linalg.norm(product - slope)) / scale
         errors.append(error if math.isfinite(error) else math.inf)
     return errors

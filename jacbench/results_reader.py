@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[type, ...]] = {
 
 
 def read(path: str | os.PathLike[str]) -> Run:
-    """Read a results file, as untrusted data: nothing in it is executed.
+    """Read a results file, or what ``--json`` wrote, as untrusted data: nothing is executed.
 
     Raises
     ------
@@ -53,6 +53,8 @@ def read(path: str | os.PathLike[str]) -> Run:
         state = "is cut short" if cut else f"is not JSON ({exc})"
         raise JacbenchError(f"{who} {state}: make it again with jacbench run") from None
     inner = content.get("jacbench") if isinstance(content, dict) else None
+    if isinstance(content, dict) and {"schema", "fingerprint", "cells"} <= set(content):
+        inner = content  # what --json wrote: the object alone
     if not isinstance(inner, dict):
         kind = (
             "pytest-benchmark file without jacbench's cells" if _is_benchmark(content) else "file"

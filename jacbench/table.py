@@ -305,6 +305,16 @@ def markdown(run: Run) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def verdicts_markdown(run: Run) -> str:
+    """Return the count of verdicts and every reason, with the cells that have it, as Markdown."""
+    head, body = verdicts.counted(run)
+    lines = _markdown_lines(head, body, "---")
+    for reason in verdicts.reasons(run):
+        lines += ["", f"**{reason.verdict}**: {_escaped(reason.text)}", ""]
+        lines += [f"- {_escaped(where)}" for where in reason.where]
+    return "\n".join(lines) + "\n"
+
+
 def _markdown_lines(head: Sequence[str], body: Iterable[Sequence[str]], middle: str) -> list[str]:
     """Return a Markdown table; ``middle`` aligns all columns but the first and the last."""
     return [

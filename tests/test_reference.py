@@ -11,8 +11,9 @@ import pytest
 
 from jacbench import problems
 from jacbench.errors import JacbenchError
+from jacbench.evaluator import Evaluator
 from jacbench.problem import Problem
-from jacbench.reference import outputs, reference
+from jacbench.reference import direction_errors, outputs, reference
 
 A = np.array([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]])
 X = np.array([0.3, -0.4, 0.9])
@@ -106,6 +107,69 @@ def test_central_differences_where_the_complex_step_is_silently_wrong(
         assert 0 < error < found.error
 
 
+def test_a_direction_in_which_the_product_nearly_cancels_confirms_all_the_same() -> None:
+    # along one of the random directions the only output hardly moves
+    first = np.random.default_rng(0).standard_normal(3)
+    row = np.cross(first, [1.0, -2.0, 0.5]) + 1e-4 * first
+    problem = make(lambda xp, x, A: xp.sin(A @ x), constants=(row[None, :],))
+    found = reference(problem, "float64")
+    assert found.kind == "complex-step"
+    assert distance(found.here.jacobian, np.cos(row @ X) * row[None, :]) < 1e-14
+
+
+def test_what_is_wrong_in_one_entry_is_not_confirmed() -> None:
+    problem = make(smooth)
+    evaluator = Evaluator(problem, "numpy")
+    right = exact(X, A)
+    wrong = right.copy()
+    wrong[1, 2] += 1e-6
+    assert max(direction_errors(evaluator, right, X, (A,))) < 1e-9
+    for J in (wrong, 0 * right, 2 * right, right[::-1]):
+        assert max(direction_errors(evaluator, J, X, (A,))) > 4e-8
+    assert direction_errors(evaluator, right * np.nan, X, (A,)) == [np.inf] * 3
+
+
+def test_the_second_point_is_confirmed_too() -> None:
+    def branches(xp: Any, x: Any, A: Any) -> Any:
+        # wrong under the complex step, and only where x is small
+        return xp.tanh(A @ x) if xp.sum(xp.square(x)) > 1 else np.abs(A @ x)
+
+    small = np.array([0.1, -0.3, 0.2])
+    found = reference(make(branches, elsewhere=small), "float64")
+    assert found.kind == "central-difference"
+    for point, right in (
+        (found.here, exact(X, A)),
+        (found.elsewhere, np.sign(A @ small)[:, None] * A),
+    ):
+        assert distance(point.jacobian, right) < found.error
+
+
+def test_leaves_without_effect_are_named() -> None:
+    def function(xp: Any, x: Any, A: Any) -> Any:
+        a, (b, c), _ = x
+        return xp.sin(a) * xp.sum(b) ** 2 + 0 * c
+
+    x = (np.ones(2), (np.array([1.0, -1.0]), np.ones(2)), np.ones(()))
+    # by b it is zero at the first point alone
+    found = reference(make(function, x=x), "float64")
+    assert found.unused() == ["[1][1]", "[2]"]
+    assert reference(make(smooth), "float64").unused() == []
+
+
+def test_what_stands_beside_the_value_is_kept() -> None:
+    def function(xp: Any, x: Any, A: Any) -> Any:
+        z = A @ x
+        return xp.tanh(z), {"z": z, "above": xp.sum(z > 0)}
+
+    found = reference(make(function, has_aux=True), "float64")
+    assert found.kind == "complex-step"
+    for point in (found.here, found.elsewhere):
+        assert distance(point.jacobian, exact(point.x, A)) < 1e-14
+        assert np.array_equal(point.aux["z"], A @ point.x)
+        assert point.aux["above"] == np.sum(A @ point.x > 0)
+    assert reference(make(smooth), "float64").here.aux is None
+
+
 def test_a_tree_is_confirmed_leaf_by_leaf() -> None:
     def function(xp: Any, x: Any) -> Any:
         return xp.tanh(x["b"]) * x["a"][0] + xp.asarray(x["a"][1].real)
@@ -176,6 +240,34 @@ def test_analytic_jacobian_of_another_shape(jacobian: Callable[..., Any], shape:
 def test_analytic_jacobian_that_is_not_finite() -> None:
     message = refused(make(smooth, jacobian=lambda x, A: np.full((2, 3), np.nan)))
     assert "its reference Jacobian is not finite: choose a point where" in message
+
+
+def test_a_cut_needs_a_hand_written_jacobian() -> None:
+    def cut(xp: Any, x: Any, A: Any) -> Any:
+        return xp.tanh(A @ xp.stop_gradient(x)) * x[0]
+
+    assert refused(make(cut, stops_gradient=True)) == (
+        "problem 'mine': it stops gradients, which no difference quotient sees: give its Jacobian "
+        "as jacobian="
+    )
+    problem = Problem(
+        name="mine", native={"numpy": lambda x: x * x}, x=np.ones(2), stops_gradient=True
+    )
+    assert "it stops gradients" in refused(problem)
+
+    def by_hand(x: Any, A: Any) -> np.ndarray:
+        return np.tanh(A @ x)[:, None] * [1, 0, 0]
+
+    found = reference(make(cut, stops_gradient=True, jacobian=by_hand), "float64")
+    assert np.array_equal(found.here.jacobian, by_hand(X, A))
+
+
+def test_a_function_with_aux_must_return_a_pair() -> None:
+    for returned, name in ((lambda y: y, "ndarray"), (lambda y: (y, y, y), "tuple")):
+        message = refused(make(lambda xp, x, A, r=returned: r(A @ x), has_aux=True))
+        assert message == (
+            f"problem 'mine': has_aux is True and its function returned a {name}: return (y, aux)"
+        )
 
 
 def raises(xp: Any, x: Any, A: Any) -> Any:

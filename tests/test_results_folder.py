@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from jacbench import Verdict, problems, read, registry, table
+from benchmarks import pages
+from jacbench import Verdict, operators, problems, read, registry, table
 from jacbench.results import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,7 @@ def test_there_is_a_run() -> None:
 
 def test_every_cell_agrees_or_is_unsupported(run: Run) -> None:
     for result in run.cells:
-        assert result.verdict in (Verdict.AGREES, Verdict.UNSUPPORTED), result
+        assert not result.verdict.is_fault, result
         if result.verdict is Verdict.AGREES:
             assert result.error is not None
             assert result.tolerance is not None
@@ -41,14 +42,53 @@ def test_every_cell_agrees_or_is_unsupported(run: Run) -> None:
             assert result.reason
 
 
-def test_every_problem_method_and_dtype_is_there(run: Run) -> None:
+def test_every_jacobian_is_there_in_both_dtypes() -> None:
+    first = [name for name in problems.names() if name.startswith(("basics/", "shape/"))]
     asked = {
         (problem, method, dtype)
-        for problem in problems.names()
-        for method in registry.method_names()
+        for problem in first
+        if not problems.entry(problem).intermediate
+        for method in methods_for("jacobian", intermediate=False)
         for dtype in ("float64", "float32")
     }
-    assert {(r.cell.problem, r.cell.method, r.cell.dtype) for r in run.cells} == asked
+    cells = [result.cell for result in read(ROOT / "results" / pages.JACOBIANS).cells]
+    assert {(cell.problem, cell.method, cell.dtype) for cell in cells} == asked
+
+
+def methods_for(operator: str, *, intermediate: bool) -> list[str]:
+    return [
+        info.name
+        for descriptor in registry.descriptors().values()
+        for info in descriptor.methods
+        if info.operator == operator and (intermediate or not info.by_intermediate)
+    ]
+
+
+def everything(names: list[str]) -> set[tuple[str, str, str]]:
+    """Return problem, operator and method of every cell that makes sense."""
+    entries = [problems.entry(name) for name in names]
+    return {
+        (entry.name, operator, method)
+        for entry in entries
+        for operator in operators.offered(batch=entry.batch)
+        for method in methods_for(operator, intermediate=entry.intermediate)
+    }
+
+
+def test_networks_are_there_by_every_operator() -> None:
+    names = [name for name in problems.names() if name.startswith("nn/")]
+    cells = [result.cell for result in read(ROOT / "results" / pages.NETWORKS).cells]
+    found = {(cell.problem, cell.operator, cell.method) for cell in cells}
+    assert found == everything([*names, "basics/generator"])
+
+
+def test_every_cell_has_a_verdict_and_none_is_a_fault() -> None:
+    checked = read(ROOT / "results" / pages.VERDICTS)
+    cells = [result.cell for result in checked.cells]
+    assert {(c.problem, c.operator, c.method) for c in cells} == everything(problems.names())
+    assert checked.ok
+    shown = (ROOT / "results" / "verdicts.md").read_text(encoding="utf-8")
+    assert table.verdicts_markdown(checked).strip() in shown
 
 
 def test_one_thread_was_one_core(run: Run) -> None:
@@ -56,8 +96,12 @@ def test_one_thread_was_one_core(run: Run) -> None:
         assert settings["measured_cores"] < 1.1, name
 
 
-def test_the_page_shows_the_tables_of_the_file(run: Run) -> None:
-    assert table.markdown(run).strip() in PAGE
+@pytest.mark.parametrize(
+    ("file", "page"), [(pages.JACOBIANS, "README.md"), (pages.NETWORKS, "networks.md")]
+)
+def test_the_page_shows_the_tables_of_the_file(file: str, page: str) -> None:
+    shown = (ROOT / "results" / page).read_text(encoding="utf-8")
+    assert table.markdown(read(ROOT / "results" / file)).strip() in shown
 
 
 def test_the_readme_shows_a_table_of_the_file() -> None:
@@ -65,7 +109,7 @@ def test_the_readme_shows_a_table_of_the_file() -> None:
     (shown,) = [part for part in readme.split("```") if part.startswith("text\n")]
     file = io.StringIO()
     console = Console(file=file, width=150)
-    console.print(table.terminal(read(RUNS[0]), console, timed=True))
+    console.print(table.terminal(read(ROOT / "results" / pages.JACOBIANS), console, timed=True))
     known = {line.strip() for line in file.getvalue().splitlines()}
     assert {line.strip() for line in shown.splitlines()[1:]} <= known
 

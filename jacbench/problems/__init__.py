@@ -6,6 +6,7 @@ take the :class:`Entry` and return the :class:`~jacbench.problem.Problem`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import re
@@ -14,17 +15,19 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from jacbench.errors import JacbenchError, unknown
+from jacbench.errors import JacbenchError, MissingError, unknown
 from jacbench.problems.catalogue import CATALOGUE
 from jacbench.problems.entry import Entry
 
 if TYPE_CHECKING:  # listing the catalogue does without NumPy
     from jacbench.problem import Problem
 
-__all__ = ["CATALOGUE", "WRT", "Entry", "entry", "get", "matching", "names"]
+__all__ = ["CATALOGUE", "OUTPUTS", "WRT", "Entry", "entry", "get", "matching", "names"]
 
 WRT = "wrt"
 """The key in brackets that names inputs or an intermediate value: ``name[wrt=Z]``."""
+OUTPUTS = "outputs"
+"""The key in brackets that numbers the outputs to keep, in C order: ``name[outputs=0,3]``."""
 
 _SIZED = re.compile(r"(?P<name>.+)\[(?P<options>\w+=[^\[\]]*)\]")
 
@@ -49,12 +52,12 @@ def get(name: str) -> Problem:
     found = entry(name)
     module, _, builder = found.build.partition(":")
     problem: Problem = getattr(importlib.import_module(module), builder)(found)
-    wrt = _parsed(name)[1].get(WRT)
-    if wrt is None:
-        return problem
-    derived = importlib.import_module("jacbench.derived")
-    by_some: Problem = replace(derived.by(problem, wrt), name=name)
-    return by_some
+    options = _parsed(name)[1]
+    if WRT in options:
+        problem = importlib.import_module("jacbench.derived").by(problem, options[WRT])
+    if OUTPUTS in options:
+        problem = problem.outputs([int(row) for row in options[OUTPUTS].split(",")])
+    return replace(problem, name=name) if problem.name != name else problem
 
 
 def matching(patterns: Sequence[str]) -> list[str]:
@@ -71,6 +74,14 @@ def matching(patterns: Sequence[str]) -> list[str]:
             raise _unknown(pattern)
         found.update(matched)
     return sorted(found, key=lambda name: found[name])
+
+
+def check_brackets(chosen: Sequence[str]) -> None:
+    """Raise the line for brackets of which only the built problem can say that they are wrong."""
+    for name in chosen:
+        if {WRT, OUTPUTS} & set(_parsed(name)[1]):
+            with contextlib.suppress(MissingError):  # told in its cells
+                get(name)
 
 
 def _matching(pattern: str) -> dict[str, int]:
@@ -107,6 +118,12 @@ def _sized(known: Entry, name: str, options: Mapping[str, str]) -> Entry:
     sizes = dict(known.parameters)
     for key, value in options.items():
         if key == WRT:
+            continue
+        if key == OUTPUTS:
+            if not all(row.strip().isdecimal() for row in value.split(",")):
+                raise JacbenchError(
+                    f"problem {name!r}: outputs is {value!r}: give numbers such as outputs=0,3"
+                )
             continue
         if key not in sizes:
             has = ", ".join(f"{k}={v}" for k, v in sizes.items()) or "no sizes to choose"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from jacbench.errors import JacbenchError
+from jacbench.errors import JacbenchError, MissingError
 from jacbench.layout import Array
 from jacbench.problem import Namespace, Problem
 from jacbench.problems import Entry
@@ -119,7 +119,7 @@ def _digits(name: str, batch: int) -> Array:
     try:
         datasets: Any = importlib.import_module("sklearn.datasets")
     except ModuleNotFoundError as missing:
-        raise JacbenchError(
+        raise MissingError(
             f'problem {name!r} needs scikit-learn for its data: run pip install "jacbench[data]"'
         ) from missing
     images: Array = datasets.load_digits().images / 16

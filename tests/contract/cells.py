@@ -30,6 +30,7 @@ SIZES = {
     "shape/square": "m=12,n=12,width=16",
     "shape/scalar": "n=40,width=16",
     "basics/generator": "batch=6",
+    "nn/digits-cnn": "batch=2,channels=1",
 }
 AT_MOST = {
     **{"batch": 4, "size": 3, "channels": 2, "seq": 3, "hidden": 5},
@@ -100,16 +101,16 @@ _FORMS = (
 ENOUGH = {
     "jacobian": (
         *(*_FORMS, "wrt/dict-of-parameters", "basics/generator", "shape/tall", "shape/wide"),
-        *("basics/logistic-loss", "awkward/linalg", "nn/attention"),
+        *("basics/logistic-loss", "awkward/linalg"),
     ),
     "value_and_jacobian": (*_FORMS, "wrt/auxiliary"),
-    "batch_jacobian": ("*",),
+    "batch_jacobian": ("basics/*", "wrt/*", "awkward/*", "nn/batch-norm", "nn/softmax-*"),
     "vjp": (*_FORMS, "wrt/dict-of-parameters"),
     "jvp": (*_FORMS, "wrt/dict-of-parameters"),
 }
 """Patterns of the problems on which the traced methods of an operator are tried."""
 
-ENOUGH_IN_FLOAT32 = ("basics/mlp-weights", "wrt/several-inputs", "wrt/auxiliary", "wrt/per-sample")
+ENOUGH_IN_FLOAT32 = ("wrt/several-inputs", "wrt/auxiliary", "wrt/per-sample")
 """Those of them in float32, where a fault would be one of the dtype and not of the form."""
 
 
