@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jacbench import operators
-from jacbench.cell import CellResult, Verdict
+from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.results import Run
 
 
@@ -52,7 +52,7 @@ class Reason:
     text
         The reason, in one line.
     where
-        Method and problems, ``jax.jacrev: awkward/while-loop``, a line for each method.
+        Methods and problems, ``jax.jacrev: awkward/while-loop``, a line for each set of methods.
     """
 
     verdict: Verdict
@@ -66,19 +66,36 @@ def reasons(run: Run) -> list[Reason]:
     for result in run.cells:
         if result.verdict is not Verdict.AGREES:
             found.setdefault((result.verdict, result.reason or ""), []).append(result)
+    every: dict[str, list[Cell]] = {}
+    for result in run.cells:
+        every.setdefault(result.cell.problem, []).append(result.cell)
     ordered = sorted(found.items(), key=lambda item: not item[0][0].is_fault)
-    return [Reason(verdict, text, _where(results)) for (verdict, text), results in ordered]
+    return [
+        Reason(verdict, text, _where([result.cell for result in results], every))
+        for (verdict, text), results in ordered
+    ]
 
 
-def _where(results: Sequence[CellResult]) -> tuple[str, ...]:
-    by_problems: dict[tuple[str, ...], list[str]] = {}
-    by_method: dict[str, list[str]] = {}
-    for result in results:
-        problems = by_method.setdefault(result.cell.method, [])
-        if result.cell.problem not in problems:
-            problems.append(result.cell.problem)
-    for method, problems in by_method.items():
-        by_problems.setdefault(tuple(problems), []).append(method)
-    return tuple(
-        f"{', '.join(methods)}: {', '.join(problems)}" for problems, methods in by_problems.items()
-    )
+def _where(cells: Sequence[Cell], every: Mapping[str, Sequence[Cell]]) -> tuple[str, ...]:
+    """Return a line for each set of methods: the problems on which all of them have the reason."""
+    by_problem: dict[str, set[Cell]] = {}
+    for cell in cells:
+        by_problem.setdefault(cell.problem, set()).add(cell)
+    by_methods: dict[str, list[str]] = {}
+    for problem, own in by_problem.items():
+        by_methods.setdefault(_methods(own, every[problem]), []).append(problem)
+    return tuple(f"{methods}: {', '.join(problems)}" for methods, problems in by_methods.items())
+
+
+def _methods(own: set[Cell], every: Sequence[Cell]) -> str:
+    """Return the methods of ``own``, by one name where they are all of an operator or backend."""
+    if own >= set(every):
+        return "every method"
+    told, left = [], set(own)
+    for what, attribute in (("for", "operator"), ("of", "backend")):
+        for value in dict.fromkeys(getattr(cell, attribute) for cell in every):
+            group = {cell for cell in every if getattr(cell, attribute) == value}
+            if len(group) > 1 and group <= own and group & left:
+                told.append(f"every method {what} {value}")
+                left -= group
+    return ", ".join([*told, *dict.fromkeys(cell.method for cell in every if cell in left)])

@@ -284,14 +284,11 @@ def test_by_what_comes_out_of_a_submodule(library: str) -> None:
 @library
 def test_layers_that_do_not_exist(library: str) -> None:
     asked = problem(library, "parameters")
+    who, has = f"problem '{library}/parameters': ", ", ".join(sorted(asked.x))
     told = refused(lambda: asked.subset("fc1", "fc9.*"))
-    has = ", ".join(sorted(asked.x))
-    assert told == f"unknown input of problem '{library}/parameters' 'fc9.*': it has {has}"
+    assert told == f"{who}unknown input 'fc9.*': it has {has}"
     told = refused(lambda: asked.at("fc9"))
-    assert told == (
-        f"unknown intermediate value of problem '{library}/parameters' 'fc9': "
-        "did you mean 'fc2' or 'fc1'?"
-    )
+    assert told == f"{who}unknown intermediate value 'fc9': did you mean 'fc2' or 'fc1'?"
     assert "it passes fc1, fc2 through tap()" in refused(lambda: asked.at("logits"))
 
 

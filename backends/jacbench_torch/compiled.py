@@ -27,6 +27,7 @@ import torch._dynamo.utils
 from torch.func import jacfwd, jacrev
 
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench_torch import declines
 from jacbench_torch.method import TorchMethod, prepared
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class Compiled(TorchMethod):
 
     def declined(self, exc: Exception) -> str | None:
         """Take a failure of dynamo or Inductor as theirs: the function itself was just called."""
-        if isinstance(exc, NotCompiledError) and exc.by_torch:
-            return f"torch.compile says: {exc}"
+        if isinstance(exc, NotCompiledError):
+            return f"torch.compile says: {exc}" if exc.by_torch else exc.declined
         return super().declined(exc)
 
     def warm_up(self, target: Target) -> None:
@@ -91,6 +92,8 @@ class NotCompiledError(RuntimeError):
     by_torch
         True where the exception is one of dynamo's or of Inductor's, or says that torch lacks
         something.
+    declined
+        What :mod:`jacbench_torch.declines` says of it.
     """
 
     def __init__(self, exc: Exception) -> None:
@@ -99,6 +102,7 @@ class NotCompiledError(RuntimeError):
         self.by_torch = isinstance(exc, NotImplementedError) or module.startswith(
             ("torch._dynamo", "torch._inductor")
         )
+        self.declined = declines.reason(exc)
         self.add_note("".join(traceback.format_exception(exc)))
 
 
