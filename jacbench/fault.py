@@ -25,7 +25,7 @@ class KnownFault:
     reason
         What goes wrong, in one line.
     link
-        Where it is reported.
+        Where it, or what causes it, is reported.
     """
 
     methods: tuple[str, ...]
@@ -39,4 +39,4 @@ class KnownFault:
 
     def told(self) -> str:
         """Return reason and link in one line."""
-        return f"{self.reason} ({self.link})"
+        return f"{self.reason}: see {self.link}"

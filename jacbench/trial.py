@@ -14,6 +14,7 @@ from jacbench import agreement, operators, tree
 from jacbench.backend import Backend, Method, Native, Prepared, Target
 from jacbench.cell import CellResult, Verdict
 from jacbench.derived import bound
+from jacbench.fault import KnownFault
 from jacbench.layout import Array, Layout
 from jacbench.operators.operator import Sizes
 from jacbench.problem import Problem
@@ -71,6 +72,7 @@ class Trial:
         self.vector = self.operator.vector(self.sizes, problem.seed)
         self.tolerance = result.tolerance or 0.0
         self.error = 0.0
+        self.known_fault: KnownFault | None = None
 
     def run(self) -> Settled:
         """Go through the steps in their order."""
@@ -85,6 +87,8 @@ class Trial:
         prepare_s = time.perf_counter() - start
 
         first_call_s = self._check_calls(prepared, target, x, other)
+        if self.known_fault is not None:
+            raise Refused(Verdict.KNOWN_FAULT, self.known_fault.told(), error=_finite(self.error))
         result = replace(
             self.result,
             error=self.error,
@@ -263,7 +267,8 @@ class Trial:
         self.error = max(self.error, comparison.error)
         if comparison.within(self.tolerance):
             return
-        self._recognise_known_fault(matrix, point, comparison.error)
+        if self._is_known_fault(matrix, point):
+            return
         inputs = self._column_names()
         place = inputs[comparison.column]
         raise Refused(
@@ -275,17 +280,19 @@ class Trial:
             worst=agreement.worst_entry(comparison, inputs),
         )
 
-    def _recognise_known_fault(self, matrix: Array, point: Point, error: float) -> None:
-        """Give the verdict of its own where the answer is the very one that is known to be wrong.
+    def _is_known_fault(self, matrix: Array, point: Point) -> bool:
+        """Say whether the answer is the very one that is known to be wrong, and keep the fault.
 
-        An answer that is wrong in any other way is not excused.
+        It has its verdict at the end: an answer that is wrong in any other way is not excused.
         """
         for fault in self.problem.known_faults:
             if not fault.concerns(self.result.cell.method):
                 continue
             wrong = np.asarray(fault.jacobian(point.x, *point.constants), dtype=np.float64)
             if self._compared(matrix, wrong).within(self.tolerance):
-                raise Refused(Verdict.KNOWN_FAULT, fault.told(), error=_finite(error))
+                self.known_fault = fault
+                return True
+        return False
 
     def _column_names(self) -> list[str]:
         if self.operator.name == "jvp":

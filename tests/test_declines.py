@@ -285,11 +285,11 @@ def test_words_alone_do_not_decline(library: str) -> None:
 def test_torch_declines_in_compiled_code_too() -> None:
     patterns("torch")
     compiled = importlib.import_module("jacbench_torch.compiled")
-    backend = registry.load("torch")
+    method, backend = registry.method("torch.compile-jacfwd"), registry.load("torch")
     for what in ("random", "old Function"):
         exc = caught(CASES["torch"]()[what])
-        assert backend.declined(compiled.NotCompiledError(exc)) == backend.declined(exc)
-    assert backend.declined(compiled.NotCompiledError(RuntimeError("my bug"))) is None
+        assert method.declined(compiled.NotCompiledError(exc)) == backend.declined(exc)
+    assert method.declined(compiled.NotCompiledError(RuntimeError("my bug"))) is None
 
 
 def test_a_missing_derivative_is_told_by_every_method() -> None:

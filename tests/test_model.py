@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import Problem, problems, tree
+from jacbench import Problem, tree
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.errors import JacbenchError
 from jacbench.evaluator import Evaluator
@@ -440,4 +440,3 @@ def test_fields_of_a_problem_may_be_given() -> None:
     assert (found.verdict, found.reference) == (Verdict.DISAGREES, "analytic")
     same = from_model(of_torch(), X, name="torch/same", jacobian=lambda *_: J, elsewhere=asked.x)
     assert settled(same, "torch.func.jacrev").verdict is Verdict.AGREES
-    assert problems.names().count(asked.name) == 0

@@ -44,9 +44,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 def reason(exc: Exception) -> str | None:
     """Return the first sentence of what torch says if it declines by ``exc``, else None."""
-    name, said = type(exc).__name__, " ".join(str(exc).split())
-    if name == "NotCompiledError":  # stands for another, and its text begins with that one's name
-        name, _, said = said.partition(": ")
-    if not any(name == one and re.match(begins, said) for one, begins in DECLINES):
+    said = " ".join(str(exc).split())
+    if not any(type(exc).__name__ == n and re.match(begins, said) for n, begins in DECLINES):
         return None
     return f"torch says: {_SENTENCE.split(said, maxsplit=1)[0]}"

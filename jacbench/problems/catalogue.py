@@ -121,7 +121,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _awkward("while-loop", 3, 3, "a loop whose length depends on x", "while_loop"),
     _awkward("in-place", 4, 4, "entries and slices written in place into a copy of x", "in_place"),
     _awkward("cond", 3, 3, "one of two branches, by the sign of the sum of x", "cond"),
-    _awkward("where", 4, 4, "log(x) where x > 0 and x elsewhere, the log guarded", "where"),
+    _awkward("where", 4, 4, "x log(x) where x > 0 and x elsewhere, the log guarded", "where"),
     _awkward(
         "custom-vjp",
         3,

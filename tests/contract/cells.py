@@ -88,30 +88,33 @@ METHODS = [name for name in INFO if name not in COMPILED]
 TRACED = [n for n in METHODS if n.startswith("jax.") or n.startswith("torch.func.linearize")]
 """What traces, and mostly compiles, for every cell: tenths of a second each."""
 
-# what declines is said while tracing, and costs little
-_DECLINED = (
-    *("awkward/while-loop", "awkward/in-place", "awkward/cond", "awkward/item-branch"),
-    *("awkward/custom-vjp", "awkward/custom-vjp-setup-context", "awkward/dropout"),
-    *("awkward/no-grad", "awkward/complex-input", "awkward/integer-input"),
-)
-_FORMS = (
-    *("basics/mlp-weights", "wrt/several-inputs", "wrt/scalar-input", "awkward/constant-output"),
-    *("basics/linear-sum-by-z", "wrt/detached-input"),
-)
+_FORMS = ("wrt/several-inputs", "wrt/scalar-input", "wrt/dict-of-parameters")
 ENOUGH = {
     "jacobian": (
-        *(*_FORMS, "wrt/dict-of-parameters", "basics/generator", "shape/tall", "shape/wide"),
-        *("basics/logistic-loss", "awkward/linalg"),
+        *(*_FORMS, "basics/generator", "basics/logistic-loss", "shape/tall"),
+        *("shape/wide", "awkward/constant-output"),
     ),
     "value_and_jacobian": (*_FORMS, "wrt/auxiliary"),
-    "batch_jacobian": ("basics/*", "wrt/*", "awkward/*", "nn/batch-norm", "nn/softmax-*"),
-    "vjp": (*_FORMS, "wrt/dict-of-parameters"),
-    "jvp": (*_FORMS, "wrt/dict-of-parameters"),
+    "batch_jacobian": ("wrt/*", "basics/generator", "awkward/detach", "nn/batch-norm", "nn/soft*"),
+    "vjp": _FORMS,
+    "jvp": _FORMS,
 }
 """Patterns of the problems on which the traced methods of an operator are tried."""
 
-ENOUGH_IN_FLOAT32 = ("wrt/several-inputs", "wrt/auxiliary", "wrt/per-sample")
-"""Those of them in float32, where a fault would be one of the dtype and not of the form."""
+ENOUGH_IN_FLOAT32 = {
+    "value_and_jacobian": ("wrt/several-inputs", "wrt/auxiliary"),
+    "batch_jacobian": ("wrt/per-sample*",),
+}
+"""The same in float32, where a fault would be one of the dtype and not of the form."""
+
+DECLINED = {
+    "jax": (
+        *("awkward/while-loop", "awkward/custom-vjp", "awkward/item-branch"),
+        *("awkward/complex-input", "awkward/integer-input"),
+    ),
+    "torch": ("awkward/*",),
+}
+"""Where traced methods decline: they say so while tracing, and it costs little."""
 
 
 def has_operator(problem: str, method: str) -> bool:
@@ -124,10 +127,10 @@ def tried_on(method: str, dtype: str) -> list[str]:
     having = [name for name in problems.names() if has_operator(name, method)]
     if method not in TRACED or (method == "jax.jacrev" and dtype == "float64"):
         return having
+    operator, library = INFO[method].operator, method.partition(".")[0]
+    patterns = (*ENOUGH[operator], *DECLINED[library])
     if dtype == "float32":
-        patterns = ENOUGH_IN_FLOAT32
-    else:
-        patterns = (*ENOUGH[INFO[method].operator], *_DECLINED)
+        patterns = ENOUGH_IN_FLOAT32.get(operator, ("wrt/several-inputs",))
     return [name for name in having if any(fnmatchcase(name, p) for p in patterns)]
 
 

@@ -40,7 +40,7 @@ def test_agrees_or_says_why_not(problem: str, method: str, dtype: str) -> None:
 # --- what every method must do ---
 
 REQUIRED = {
-    "a tree": INSTANCES["basics/mlp-weights"],
+    "a tree": "wrt/dict-of-parameters",
     "an input that is not used": "wrt/several-inputs",
     "samples": INSTANCES["wrt/per-sample"],
     "samples that share x": INSTANCES["wrt/per-sample-parameters"],
