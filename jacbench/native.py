@@ -135,8 +135,8 @@ def batch_jacobian(
 def vjp(f: Callable[[Any], Any], x: Tree, v: Any, method: str) -> Native:
     """Return ``Σ_i v_i J_ij``, in the structure of x: what ``y.backward(v)`` accumulates.
 
-    ``v`` has the shape of y; ``method`` is one whose operator is ``vjp``. Errors are those of
-    :func:`jacobian`.
+    ``v`` has the shape and dtype of y, into which NumPy's arrays and plain floats are converted;
+    ``method`` is one whose operator is ``vjp``. Errors are those of :func:`jacobian`.
     """
     asked = _Asked("vjp", f, x, method, None)
     return tree.unflatten(asked.x, asked.arranged(asked.call(v)))
@@ -145,8 +145,8 @@ def vjp(f: Callable[[Any], Any], x: Tree, v: Any, method: str) -> Native:
 def jvp(f: Callable[[Any], Any], x: Tree, t: Tree, method: str) -> Native:
     """Return ``Σ_j J_ij t_j``, of y's shape: the derivative of f along ``t``.
 
-    ``t`` is a tree like x; ``method`` is one whose operator is ``jvp``. Errors are those of
-    :func:`jacobian`.
+    ``t`` is a tree like x, converted likewise; ``method`` is one whose operator is ``jvp``. Errors
+    are those of :func:`jacobian`.
     """
     asked = _Asked("jvp", f, x, method, None)
     (product,) = tree.leaves(asked.call(t))
@@ -183,7 +183,8 @@ class _Asked:
         self.x = tree.map_leaves(lambda leaf: _input(self.who, self.backend, leaf), x)
         self.has_aux = has_aux
         self.in_axis = in_axis
-        self.y_shape = self._value().shape
+        y = self._value()
+        self.y_shape, self.y_dtype = y.shape, str(y.dtype)
         self.sizes = Sizes(
             self.y_shape, [tuple(leaf.shape) for leaf in tree.leaves(self.x)], in_axis
         )
@@ -226,7 +227,13 @@ class _Asked:
 
         def value(arguments: list[Tree]) -> Array:
             moved = [self.backend.put(leaf, device, dtype) for leaf in tree.leaves(arguments[0])]
-            returned = self.f(tree.unflatten(self.x, moved))
+            try:
+                returned = self.f(tree.unflatten(self.x, moved))
+            except Exception as exc:
+                raise JacbenchError(
+                    f"{self.who}: f raised {type(exc).__name__} where some samples were moved by a "
+                    "tenth to see whether others notice: pass check=False if you know that none do"
+                ) from exc
             return np.asarray(self.backend.to_numpy(returned))
 
         x = tree.map_leaves(self.backend.to_numpy, self.x)
@@ -259,23 +266,47 @@ class _Asked:
         )
 
     def _dtype(self) -> str:
-        return str(self.backend.to_numpy(tree.first(self.x)).dtype)
+        return self._dtype_of(tree.first(self.x))
 
     def _vector(self, given: Any) -> Native:
         expected = self.operator.vector(self.sizes, 0)
         if expected is None:
             return None
-        letter = "v" if self.operator.name == "vjp" else "t"
-        leaves = [_input(self.who, self.backend, leaf, letter) for leaf in tree.leaves(given)]
+        letter, like = ("v", "y") if self.operator.name == "vjp" else ("t", "x")
+        dtype = self.y_dtype if letter == "v" else self._dtype()
+        own = [self._beside_x(leaf, dtype) for leaf in tree.leaves(given)]
+        leaves = [_input(self.who, self.backend, leaf, letter) for leaf in own]
         shapes = [tuple(leaf.shape) for leaf in leaves]
         wanted = [part.shape for part in expected]
         if shapes != wanted:
-            like = "y" if letter == "v" else "x"
             raise JacbenchError(
                 f"{self.who}: {letter} has shape {', '.join(map(str, shapes))}: give one like "
                 f"{like}, of shape {', '.join(map(str, wanted))}"
             )
+        names, known = tree.names(given), tree.names(self.x if letter == "t" else None)
+        if names != known:
+            raise JacbenchError(
+                f"{self.who}: {letter} holds {', '.join(letter + name for name in names)}: give a "
+                f"tree like {like}, which holds {', '.join(like + name for name in known)}"
+            )
+        dtypes = [self.y_dtype] if letter == "v" else map(self._dtype_of, tree.leaves(self.x))
+        for leaf, dtype in zip(leaves, dtypes, strict=True):
+            if self._dtype_of(leaf) != dtype:
+                raise JacbenchError(
+                    f"{self.who}: {letter} is {self._dtype_of(leaf)} and {like} is {dtype}: "
+                    "convert it"
+                )
         return self.operator.vector_like(leaves, self.x)
+
+    def _beside_x(self, leaf: Any, dtype: str) -> Any:
+        """Place NumPy's floats, and plain ones, in ``dtype``: that of theirs is no choice."""
+        plain = isinstance(leaf, (float, np.floating, np.ndarray))
+        if not plain or np.asarray(leaf).dtype.kind != "f":
+            return leaf
+        return self.backend.put(np.asarray(leaf), self.backend.device_of(tree.first(self.x)), dtype)
+
+    def _dtype_of(self, leaf: Native) -> str:
+        return str(self.backend.to_numpy(leaf).dtype)
 
     def arranged(self, result: Native) -> list[Native]:
         """Return one native array of shape rows + column for each leaf of x."""
@@ -294,10 +325,14 @@ def _others(method: Method, operator: str) -> str:
         info.name
         for descriptor in registry.descriptors().values()
         for info in descriptor.methods
-        if info.operator == operator and info.name.partition(".")[0] == _backend_of(method)
+        if info.operator == operator and descriptor.name == _backend_of(method)
+        # of those, what needs more than a function is no advice
+        if registry.method(info.name).unsupported(None, operator, "cpu", "float64") is None
     ]
     told = f"it computes {method.info.operator}, not {operator}"
-    return f"{told}: use {', '.join(same)}" if same else told
+    if not same:
+        return f"{told}, and no method of {_backend_of(method)} does that of a native function"
+    return f"{told}: use {', '.join(same)}"
 
 
 def _backend_of(method: Method) -> str:

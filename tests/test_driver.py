@@ -10,13 +10,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import jacbench as jb
-from jacbench import JacbenchError, Problem, Run, Verdict, api, read, results, results_writer
+from jacbench import (
+    JacbenchError,
+    Problem,
+    Run,
+    Verdict,
+    api,
+    driver,
+    read,
+    results,
+    results_writer,
+)
+from jacbench.worker import Worker
 from tests.runs import PROBLEM, environment, jacbench, scratch, strict, tiny_site
 from tests.test_results import schema_errors
 
@@ -188,6 +199,103 @@ def test_interrupted_run_keeps_what_was_measured(tmp_path: Path, which: signal.S
         assert (cells[name]["verdict"], cells[name]["reason"]) == ("not run", "interrupted")
     assert "1 agrees, 2 not run" in out
     assert jb.read(path).interrupted
+
+
+# Several backends side by side
+
+
+class Watched(Worker):
+    """A worker that is counted from its start until it has been killed."""
+
+    alive: ClassVar[set[int]] = set()
+    started: ClassVar[list[int]] = []
+    most: ClassVar[int] = 0
+
+    def __init__(self, *words: Any) -> None:
+        super().__init__(*words)
+        self.alive.add(self._process.pid)
+        self.started.append(self._process.pid)
+        Watched.most = max(self.most, len(self.alive))
+
+    def kill(self) -> None:
+        super().kill()
+        self.alive.discard(self._process.pid)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
+    monkeypatch.setattr(driver, "Worker", Watched)
+    monkeypatch.setattr(Watched, "alive", set())
+    monkeypatch.setattr(Watched, "started", [])
+    monkeypatch.setattr(Watched, "most", 0)
+    return Watched
+
+
+TWO_BACKENDS = {"methods": ["numpy.*", "autograd.*"]}
+SEVERAL = (PROBLEM, "awkward/item-branch", "awkward/integer-input", "wrt/several-inputs")
+
+
+def test_workers_side_by_side_give_the_same_verdicts(
+    watched: type[Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("autograd")
+    found = {}
+    for at_once in (1, 2):
+        monkeypatch.setattr(driver, "_side_by_side", lambda threads, n=at_once: n)
+        watched.most = 0
+        run = jb.check(*SEVERAL, **TWO_BACKENDS)
+        assert (watched.most, watched.alive) == (at_once, set())
+        found[at_once] = [(r.cell, r.verdict, r.reason, r.error, r.m, r.n) for r in run.cells]
+        assert set(run.fingerprint["settings"]) == {"numpy", "autograd"}
+        assert not run.interrupted
+    assert found[1] == found[2]
+    assert {verdict for _, verdict, *_ in found[1]} == {Verdict.AGREES, Verdict.UNSUPPORTED}
+    assert len(watched.started) == 4
+
+
+def test_where_a_clock_runs_workers_wait_for_each_other(
+    watched: type[Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("autograd")
+    monkeypatch.setattr(driver, "_side_by_side", lambda threads: 8)
+    methods = ["numpy.analytic", "autograd.jacobian"]
+    run = jb.run(PROBLEM, methods=methods, budget_s=0.01, visits=1)
+    assert [r.verdict for r in run.cells] == [Verdict.AGREES] * 2
+    assert all(r.median_s for r in run.cells)
+    assert (watched.most, len(watched.started)) == (1, 2)
+
+
+def test_as_many_workers_as_there_are_cores_for_their_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for cores, threads, expected in ((8, 1, 8), (8, 3, 2), (2, 4, 1), (1, 1, 1), (None, 1, 1)):
+        monkeypatch.setattr(driver.fingerprint, "usable_cores", lambda n=cores: n)
+        assert driver._side_by_side(threads) == expected
+
+
+@posix
+def test_an_interrupt_kills_every_worker(
+    watched: type[Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("autograd")
+    wait = Worker.wait
+
+    def interrupted(self: Worker, seconds: float) -> None:
+        # a worker needs longer than this to start, so that all of them are there
+        if len(watched.started) == 2:
+            assert len(watched.alive) == 2
+            signal.raise_signal(signal.SIGTERM)
+        wait(self, seconds)
+
+    monkeypatch.setattr(Watched, "wait", interrupted)
+    monkeypatch.setattr(driver, "_side_by_side", lambda threads: 2)
+    before = signal.getsignal(signal.SIGTERM)
+    run = jb.check(PROBLEM, **TWO_BACKENDS)
+    assert run.interrupted
+    assert {(r.verdict, r.reason) for r in run.cells} == {(Verdict.NOT_RUN, "interrupted")}
+    assert len(watched.started) == 2
+    assert all(map(gone, watched.started))
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 # Problems as objects, in this process

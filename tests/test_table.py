@@ -197,3 +197,108 @@ def test_glance_names_the_fastest_of_each_library() -> None:
     assert cells == ["func.jacrev 40.0 µs (x 2.00)", "jacrev 20.0 µs (fastest)", "", "1.00 µs"]
     assert "jacrev 20.0 µs (fastest)" in terminal(run)
     assert "| func.jacrev 40.0 µs (x 2.00) | jacrev 20.0 µs (fastest) |" in table.markdown(run)
+
+
+# --- many tables, several operators ---
+
+
+def of_problems(count: int) -> list[CellResult]:
+    """Return a cell of each of ``count`` problems of two families."""
+    untimed = agrees("jax.jacrev", None)
+    names = [f"family{k % 2}/p{k}" for k in range(count)]
+    return [replace(untimed, cell=replace(untimed.cell, problem=name)) for name in names]
+
+
+def test_a_check_of_many_problems_counts_verdicts() -> None:
+    few, many = of_problems(table.MANY), of_problems(table.MANY + 1)
+    text = terminal(samples.run(*few), timed=False)
+    assert all(f"{result.cell.problem}, 2 x 3" in text for result in few)
+    assert "verdicts" not in text
+    text = terminal(samples.run(*many), timed=False)
+    assert "2 x 3" not in text
+    rows = [line.split() for line in text.splitlines() if "agrees" in line]
+    assert rows == [["family0", "jacobian", "7", "agrees"], ["family1", "jacobian", "6", "agrees"]]
+    # what was timed is shown, however much it is
+    assert "family0/p12, 2 x 3" in terminal(samples.run(*many), timed=True)
+
+
+def test_each_reason_once_where_verdicts_are_counted() -> None:
+    known = "forgets a factor (https://example.org/1)"
+    odd = [
+        replace(result, verdict=Verdict.KNOWN_FAULT, reason=known, error=None)
+        for result in of_problems(4)[1:]
+    ]
+    vjp = replace(agrees("jax.vjp", None), verdict=Verdict.FAILED, reason="ValueError: no")
+    vjp = replace(vjp, cell=replace(vjp.cell, operator="vjp", problem="family1/p1"))
+    run = samples.run(*of_problems(1), *odd, vjp, *of_problems(table.MANY)[4:])
+    text = terminal(run, timed=False)
+    assert text.count(known) == 1
+    assert text.index("failed: ValueError: no") < text.index(f"known fault: {known}")
+    # the family stands beside its first operator alone
+    assert "4 agrees, 2 known fault" in text
+    assert [line.split()[:2] for line in text.splitlines() if "1 failed" in line] == [["vjp", "1"]]
+
+
+def test_several_operators_are_counted_below_their_tables() -> None:
+    vjp = agrees("jax.vjp", None)
+    vjp = replace(vjp, cell=replace(vjp.cell, operator="vjp"))
+    text = terminal(samples.run(agrees("jax.jacrev", None), vjp), timed=False)
+    flowing = " ".join(text.split())
+    assert "some/problem, 2 x 3, cpu, float64, 1 thread" in flowing
+    assert "some/problem, vjp, 2 x 3, cpu, float64, 1 thread" in flowing
+    counts = text[text.index("verdicts") :]
+    assert [line.split() for line in counts.splitlines() if "agrees" in line] == [
+        ["some", "jacobian", "1", "agrees"],
+        ["vjp", "1", "agrees"],
+    ]
+    assert "verdicts" not in terminal(samples.run(agrees("jax.jacrev", None)), timed=False)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.UNSUPPORTED, Verdict.KNOWN_FAULT])
+def test_reasons_are_shown_as_text_in_tables_and_counts(count: int, verdict: Verdict) -> None:
+    results = [
+        replace(result, verdict=verdict, reason=HOSTILE, error=None)
+        for result in of_problems(count)
+    ]
+    text = terminal(samples.run(*results), timed=False)
+    assert "[bold red]c[/]" in text
+    assert "\x1b" not in text
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_a_known_fault_has_no_time_whatever_a_file_says() -> None:
+    faulty = replace(agrees("jax.jacrev", 1e-9), verdict=Verdict.KNOWN_FAULT, reason="known")
+    right, known = shown(samples.run(faulty, agrees("torch.func.jacrev", 4e-5)))
+    assert (right["method"], right["x fastest"]) == ("torch.func.jacrev", "1.00")
+    assert (known["median"], known["verdict"]) == ("", "known fault")
+
+
+@pytest.mark.parametrize(
+    ("operator", "floor"),
+    [
+        ("jacobian", "numpy.analytic"),
+        ("value_and_jacobian", "numpy.analytic-value"),
+        ("batch_jacobian", "numpy.analytic-batch"),
+        ("vjp", "numpy.analytic-vjp"),
+        ("jvp", "numpy.analytic-jvp"),
+    ],
+)
+def test_every_operator_has_its_floor(operator: str, floor: str) -> None:
+    results = [agrees(floor, 1e-6), agrees("jax.of-operator", 4e-6)]
+    run = samples.run(*(replace(r, cell=replace(r.cell, operator=operator)) for r in results))
+    contestant, last = shown(run)
+    assert (contestant["x floor"], contestant["x fastest"]) == ("4.00", "1.00")
+    assert (last["method"], last["x fastest"]) == (f"{floor} (floor)", "")
+    head, ((_, *cells),) = table.glance(run)
+    assert dict(zip(head[1:], cells, strict=True))["floor"] == "1.00 µs"
+
+
+def test_inputs_without_effect_are_told_once_for_each_table() -> None:
+    unused = [
+        agrees(method, None, notes={"zero_columns": ["x['b']", "x['c\x1b']"]})
+        for method in ("jax.jacrev", "torch.func.jacrev")
+    ]
+    text = terminal(samples.run(*unused), timed=False)
+    assert text.count("x['b'], x['c�'] has no effect on the output") == 1
+    assert "no effect" not in terminal(samples.run(agrees()), timed=False)

@@ -33,8 +33,14 @@ SIZES = {
     "nn/digits-cnn": "batch=2,channels=1",
 }
 AT_MOST = {
-    **{"batch": 4, "size": 3, "channels": 2, "seq": 3, "hidden": 5},
-    **{"features": 3, "outputs": 3, "keys": 2, "width": 8},
+    "batch": 4,
+    "size": 3,
+    "channels": 2,
+    "seq": 3,
+    "hidden": 5,
+    "features": 3,
+    "keys": 2,
+    "width": 8,
 }
 """Sizes of the problems that ``SIZES`` does not name."""
 
@@ -79,13 +85,11 @@ def problem_of(name: str) -> Problem:
 # --- methods ---
 
 INFO: dict[str, MethodInfo] = {
-    info.name: info
-    for descriptor in registry.descriptors().values()
-    for info in descriptor.methods
+    info.name: info for descriptor in registry.descriptors().values() for info in descriptor.methods
 }
 COMPILED = [name for name in INFO if name.startswith("torch.compile-")]
 METHODS = [name for name in INFO if name not in COMPILED]
-TRACED = [n for n in METHODS if n.startswith("jax.") or n.startswith("torch.func.linearize")]
+TRACED = [n for n in METHODS if n.startswith(("jax.", "torch.func.linearize"))]
 """What traces, and mostly compiles, for every cell: tenths of a second each."""
 
 _FORMS = ("wrt/several-inputs", "wrt/scalar-input", "wrt/dict-of-parameters")

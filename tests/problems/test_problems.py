@@ -15,30 +15,83 @@ import numpy as np
 import pytest
 from jacbench_numpy import xp
 
-from jacbench import problems, tree
+from jacbench import problems, registry, tree
 from jacbench.errors import JacbenchError
+from jacbench.interaction import batch_size
 from jacbench.problem import Problem
+from jacbench.problems import Entry
+from jacbench.reference import outputs
 
 NAMES = problems.names()
+WITHOUT_JACOBIAN = {
+    "awkward/dropout": "each library draws a mask of its own",
+    "awkward/complex-input": "a complex x has no real Jacobian",
+    "awkward/integer-input": "an integer x has no derivative",
+}
+ANALYTIC = [name for name in NAMES if name not in WITHOUT_JACOBIAN]
+
+RESIZED = {
+    "batch": 5,
+    "m": 7,
+    "n": 5,
+    "width": 12,
+    "size": 4,
+    "channels": 3,
+    "seq": 2,
+    "hidden": 6,
+    "features": 4,
+    "keys": 3,
+}
+"""Other sizes than any default; of a parameter that is not here, its default and one."""
+PARAMETERS = [(entry.name, key) for entry in problems.CATALOGUE for key in entry.parameters]
+
+
+def built(name: str) -> Problem:
+    if name.startswith("nn/digits"):
+        pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    return problems.get(name)
 
 
 @pytest.fixture(params=NAMES)
 def problem(request: pytest.FixtureRequest) -> Problem:
-    return problems.get(request.param)
+    return built(request.param)
+
+
+@pytest.fixture(params=ANALYTIC)
+def analytic(request: pytest.FixtureRequest) -> Problem:
+    return built(request.param)
 
 
 @pytest.fixture(params=["x", "elsewhere"])
-def point(request: pytest.FixtureRequest, problem: Problem) -> Any:
-    return getattr(problem, request.param)
+def point(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 def value(problem: Problem, x: Any) -> np.ndarray:
-    return np.ravel(problem.function(xp, x, *problem.constants))
+    assert problem.function is not None
+    returned = problem.function(xp, x, *problem.constants)
+    return np.ravel(returned[0] if problem.has_aux else returned)
+
+
+def y_shape(problem: Problem) -> tuple[int, ...]:
+    """Return the shape of y, by NumPy or by a library that has the function."""
+    if problem.function is not None:
+        return outputs(problem)
+    here = [name for name in problem.native if registry.descriptors()[name].absent() is None]
+    if not here:
+        pytest.skip(f"none of {', '.join(problem.native)} is installed")
+    registry.load(here[0]).configure(1)
+    return outputs(problem, here[0])
 
 
 def jacobian(problem: Problem, x: Any) -> np.ndarray:
     assert problem.jacobian is not None
     return problem.jacobian(x, *problem.constants)
+
+
+def by_complex_step(problem: Problem, x: Any) -> np.ndarray:
+    columns = [value(problem, moved(x, e, 1e-40j)).imag / 1e-40 for e in np.eye(problem.n)]
+    return np.stack(columns, axis=1)
 
 
 def moved(x: Any, direction: np.ndarray, by: complex) -> Any:
@@ -51,53 +104,124 @@ def moved(x: Any, direction: np.ndarray, by: complex) -> Any:
     return tree.unflatten(x, leaves)
 
 
-def test_sizes_are_as_declared(problem: Problem, point: Any) -> None:
+# --- what entries declare ---
+
+
+def check_declared(problem: Problem, entry: Entry) -> None:
+    """Hold what an entry says at any size against the problem."""
+    assert (problem.name, problem.summary, problem.source) == (
+        entry.name,
+        entry.summary,
+        entry.source,
+    )
+    assert (problem.in_axes is not None) == entry.batch
+    assert (problem.intermediate is not None) == entry.intermediate
+    assert "batch" not in entry.parameters or entry.batch
+    if entry.batch:
+        count = batch_size(problem)
+        assert entry.parameters.get("batch", count) == count == y_shape(problem)[0]
+
+
+def test_sizes_are_as_declared(problem: Problem) -> None:
     entry = problems.entry(problem.name)
-    assert (entry.m, entry.n) == (value(problem, point).size, problem.n)
-    assert jacobian(problem, point).shape == (entry.m, entry.n)
+    assert (entry.m, entry.n) == (int(np.prod(y_shape(problem))), problem.n)
+    check_declared(problem, entry)
 
 
-def test_jacobian_agrees_with_complex_step(problem: Problem, point: Any) -> None:
+def asked_for(name: str, *keys: str) -> str:
+    known = problems.entry(name).parameters
+    sizes = ",".join(f"{key}={RESIZED.get(key, known[key] + 1)}" for key in keys)
+    return f"{name}[{sizes}]"
+
+
+@pytest.mark.parametrize("name", list(dict(PARAMETERS)))
+def test_other_sizes_are_as_declared(name: str) -> None:
+    asked = asked_for(name, *problems.entry(name).parameters)
+    problem, entry = built(asked), problems.entry(asked)
+    check_declared(problem, entry)
+    m, n = int(np.prod(y_shape(problem))), problem.n
+    assert entry.parameters.get("m", m) == m
+    assert entry.parameters.get("n", n) == n
+    if problem.jacobian is None:
+        assert name in WITHOUT_JACOBIAN
+        return
+    for x in (problem.x, problem.elsewhere):
+        J = jacobian(problem, x)
+        assert J.shape == (m, n)
+        assert np.linalg.norm(J - by_complex_step(problem, x)) <= 1e-13 * np.linalg.norm(J)
+
+
+@pytest.mark.parametrize(("name", "key"), PARAMETERS)
+def test_every_size_makes_a_difference(name: str, key: str) -> None:
+    def shapes(problem: Problem) -> list[tuple[int, ...]]:
+        arguments = (problem.x, *problem.constants)
+        return [y_shape(problem), *(leaf.shape for leaf in tree.leaves(arguments))]
+
+    assert shapes(built(asked_for(name, key))) != shapes(built(name))
+
+
+@pytest.mark.parametrize(("name", "key"), PARAMETERS)
+def test_no_size_is_named_like_what_else_stands_in_brackets(name: str, key: str) -> None:
+    assert key not in (problems.WRT, problems.OUTPUTS), "it would mean the other"
+
+
+def test_only_these_have_no_jacobian_by_hand() -> None:
+    for name in NAMES:
+        if name.startswith("nn/digits"):  # reads its images from another package
+            continue
+        problem = built(name)
+        assert (problem.jacobian is None) == (name in WITHOUT_JACOBIAN), name
+
+
+# --- the hand-written Jacobians ---
+
+
+def test_jacobian_agrees_with_complex_step(analytic: Problem, point: str) -> None:
     # 7.5e-16 is reached; what is allowed leaves room for another BLAS
-    J = jacobian(problem, point)
-    columns = [value(problem, moved(point, e, 1e-40j)).imag / 1e-40 for e in np.eye(problem.n)]
-    assert np.linalg.norm(J - np.stack(columns, axis=1)) <= 1e-14 * np.linalg.norm(J)
+    x = getattr(analytic, point)
+    J = jacobian(analytic, x)
+    assert J.shape == (value(analytic, x).size, analytic.n)
+    assert np.linalg.norm(J - by_complex_step(analytic, x)) <= 1e-14 * np.linalg.norm(J)
 
 
-def test_jacobian_agrees_with_central_differences(problem: Problem, point: Any) -> None:
-    rng = np.random.default_rng(3)
-    J = jacobian(problem, point)
+def test_jacobian_agrees_with_central_differences(analytic: Problem, point: str) -> None:
+    x, rng = getattr(analytic, point), np.random.default_rng(3)
+    J = jacobian(analytic, x)
     for _ in range(3):
-        v = rng.standard_normal(problem.n)
+        v = rng.standard_normal(analytic.n)
         # of fourth order; a small step, since in basics/generator a longer one crosses a kink
         v /= np.linalg.norm(v)
         h = 1e-5
         near, far = (
-            value(problem, moved(point, v, s)) - value(problem, moved(point, v, -s))
-            for s in (h, 2 * h)
+            value(analytic, moved(x, v, s)) - value(analytic, moved(x, v, -s)) for s in (h, 2 * h)
         )
         along = (8 * near - far) / (12 * h)
-        assert np.linalg.norm(J @ v - along) <= 1e-9 * np.linalg.norm(J)
+        agrees = np.linalg.norm(J @ v - along) <= 1e-9 * np.linalg.norm(J)
+        # differences see through what is cut from differentiation, and so must disagree
+        assert agrees != analytic.stops_gradient
 
 
-def test_float32_stays_float32(problem: Problem) -> None:
+def test_float32_stays_float32(analytic: Problem) -> None:
     def single(t: Any) -> Any:
-        return tree.map_leaves(lambda a: a.astype(np.float32), t)
+        return tree.map_leaves(lambda a: a.astype(np.float32) if a.dtype.kind == "f" else a, t)
 
-    x, constants = single(problem.x), [single(c) for c in problem.constants]
-    assert problem.jacobian is not None
-    J = problem.jacobian(x, *constants)
-    assert problem.function(xp, x, *constants).dtype == J.dtype == np.float32
-    exact = jacobian(problem, problem.x)
+    x, constants = single(analytic.x), tuple(single(c) for c in analytic.constants)
+    assert analytic.jacobian is not None
+    J = analytic.jacobian(x, *constants)
+    assert analytic.function is not None
+    returned = analytic.function(xp, x, *constants)
+    y = returned[0] if analytic.has_aux else returned
+    assert y.dtype == J.dtype == np.float32
+    exact = jacobian(analytic, analytic.x)
     assert np.linalg.norm(J - exact) <= 2e-6 * np.linalg.norm(exact)
 
 
-def test_jacobian_changes_nothing_it_is_given(problem: Problem) -> None:
-    everything = (problem.x, *problem.constants)
+def test_jacobian_changes_nothing_it_is_given(analytic: Problem) -> None:
+    everything = (analytic.x, *analytic.constants)
     before = [leaf.copy() for leaf in tree.leaves(everything)]
-    first = jacobian(problem, problem.x).copy()
-    jacobian(problem, problem.elsewhere)
-    assert np.array_equal(jacobian(problem, problem.x), first)
+    first = jacobian(analytic, analytic.x).copy()
+    jacobian(analytic, analytic.elsewhere)
+    assert np.array_equal(jacobian(analytic, analytic.x), first)
     assert all(map(np.array_equal, before, tree.leaves(everything)))
 
 
@@ -115,11 +239,6 @@ def test_get_builds_once() -> None:
 
 def test_catalogue_says_everything(problem: Problem) -> None:
     entry = problems.entry(problem.name)
-    assert (problem.name, problem.summary, problem.source) == (
-        entry.name,
-        entry.summary,
-        entry.source,
-    )
     assert entry.summary
     assert "\n" not in entry.summary
     assert entry.source
