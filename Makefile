@@ -12,7 +12,7 @@ bench: $(VENV)/.installed
 	$(BIN)/jacbench run 'basics/*' --operator jacobian
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

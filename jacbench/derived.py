@@ -270,6 +270,7 @@ def at(problem: Problem, name: str, jacobian: JacobianFunction | None = None) ->
         known_faults=(),
         in_axes=None,
         tapped=False,
+        kink_distance=None,  # the base's says nothing of the shift
         intermediate=name,
     )
 

@@ -182,6 +182,10 @@ class _Asked:
         self.f = f
         self.x = tree.map_leaves(lambda leaf: _input(self.who, self.backend, leaf), x)
         self.has_aux = has_aux
+        if operator == "batch_jacobian" and in_axis is None:
+            raise JacbenchError(
+                f"{self.who}: in_axis is None: name the axis that runs over samples"
+            )
         self.in_axis = in_axis
         y = self._value()
         self.y_shape, self.y_dtype = y.shape, str(y.dtype)

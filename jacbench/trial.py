@@ -153,9 +153,12 @@ class Trial:
         if len(found) != len(expected):
             raise Refused(Verdict.DISAGREES, f"aux holds {len(found)} arrays, not {len(expected)}")
         for name, one, other in zip(tree.names(point.aux), found, expected, strict=True):
-            if other.dtype.kind != "f":
-                continue
-            self._check_value(one, other, f"aux{name}", "differs")
+            if other.dtype.kind == "f":
+                self._check_value(one, other, f"aux{name}", "differs")
+            elif not self.backend.is_array(one) or not np.array_equal(
+                self.backend.to_numpy(one), other
+            ):
+                raise Refused(Verdict.DISAGREES, f"aux{name} differs: {one!r}, expected {other!r}")
 
     def _check_value(self, native: Native, expected: Array, what: str, how: str) -> None:
         if not self.backend.is_array(native):

@@ -207,8 +207,9 @@ def constants_changed(inner: Method, target: Target) -> Callable[[Any], Any]:
     def call(x: Any) -> Any:
         J = np.array(right(x))
         for leaf in tree.leaves(target.constants):
-            # smaller, or the loop of awkward/while-loop would never end
-            leaf *= 0.75  # noqa: PLW2901 - in place, that is the fault
+            if leaf.dtype.kind == "f":
+                # smaller, or the loop of awkward/while-loop would never end
+                leaf *= 0.75  # noqa: PLW2901 - in place, that is the fault
         return J
 
     return call

@@ -29,6 +29,58 @@ def whole(target: Target) -> Callable[[Any], Array]:
     return lambda x: np.array(analytic(x, *constants))
 
 
+# --- any of them: entries, dtypes, shapes ---
+
+
+def in_derivative(name: str, **about: Any) -> Any:
+    """Register ``change(leaves) -> leaves``, of a derivative's arrays, for each operator."""
+
+    def register(change: Callable[[list[Array]], list[Any]]) -> Any:
+        def prepare(inner: Method, target: Target) -> Call:
+            right, has_value = inner.prepare(target).call, inner.info.operator.startswith("value")
+
+            def call(x: Any) -> Any:
+                result = copied(right(x))
+                derivative = result[1] if has_value else result
+                changed = tree.unflatten(derivative, change(tree.leaves(derivative)))
+                return (result[0], changed) if has_value else changed
+
+            return call
+
+        for operator, base in BY_HAND.items():
+            if operator != "jacobian":  # its own are in tests.faults
+                in_preparation(f"{operator}: {name}", base, **about)(prepare)
+        return change
+
+    return register
+
+
+@in_derivative("one entry NaN")
+def nan_entry(leaves: list[Array]) -> list[Any]:
+    leaves[-1].reshape(-1)[-1] = np.nan
+    return leaves
+
+
+@in_derivative("opposite sign")
+def sign(leaves: list[Array]) -> list[Any]:
+    return [-leaf for leaf in leaves]
+
+
+@in_derivative("result of another dtype", wrong_numbers=False)
+def other_dtype(leaves: list[Array]) -> list[Any]:
+    return [leaf.astype(np.float32) for leaf in leaves]
+
+
+@in_derivative("an axis too many", wrong_numbers=False)
+def axis_too_many(leaves: list[Array]) -> list[Any]:
+    return [leaf[None] for leaf in leaves]
+
+
+@in_derivative("a list of numbers, not an array", wrong_numbers=False)
+def numbers(leaves: list[Array]) -> list[Any]:
+    return [leaf.tolist() for leaf in leaves]
+
+
 # --- vjp and jvp: another vector ---
 
 

@@ -105,6 +105,8 @@ def row(name: str, *, full: bool = True) -> Row:
         backend = home(problem)
     except JacbenchError as exc:  # data or a library that is not installed
         return Row(name, "absent", absent=str(exc))
+    if problem.undifferentiable is not None:
+        return Row(name, "none", absent=problem.undifferentiable)
     if problem.jacobian is not None:
         return Row(
             name,

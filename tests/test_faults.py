@@ -203,6 +203,16 @@ NETWORK = "basics/mlp-weights"
             r"^aux holds 1 arrays, not 2$",
         ),
         (
+            "value_and_jacobian: a count in aux off by one",
+            "wrt/auxiliary",
+            r"^aux\['count'\] is \d, not \d$",
+        ),
+        (
+            "value_and_jacobian: one buffer for all values",
+            "basics/linear-sum",
+            r"^a later call overwrote the result of an earlier one: each",
+        ),
+        (
             "unused input: NaN in its place",
             "wrt/several-inputs",
             r"worst at row 0, column 6 \(x\[2\]\[0\]\): nan, expected 0\.0$",
