@@ -205,7 +205,7 @@ NETWORK = "basics/mlp-weights"
         (
             "value_and_jacobian: a count in aux off by one",
             "wrt/auxiliary",
-            r"^aux\['count'\] is \d, not \d$",
+            r"^aux\['count'\] is 4, not 3$",
         ),
         (
             "value_and_jacobian: one buffer for all values",

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from jacbench import registry
+from jacbench import operators, registry
 from jacbench.backend import Backend, Descriptor, MethodInfo
 from jacbench.errors import JacbenchError
 
 OWN = ("torch", "jax", "autograd", "numpy")
+MODELS = {"flax": "jax", "equinox": "jax"}
+"""Libraries whose models a backend adapts, and that are no backends themselves."""
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
@@ -75,15 +77,27 @@ def test_listed_methods_are_those_offered(name: str) -> None:
         assert registry.descriptor_of(method.info.name).name == name
 
 
-def test_every_backend_has_an_extra_and_every_extra_a_backend() -> None:
+@pytest.mark.parametrize("name", OWN)
+def test_every_method_says_what_it_computes_in_one_line(name: str) -> None:
+    for info in registry.descriptors()[name].methods:
+        assert info.operator in operators.NAMES
+        assert info.summary
+        assert "\n" not in info.summary
+
+
+def test_every_backend_has_an_extra_and_every_extra_a_use() -> None:
     project = tomllib.loads(PYPROJECT.read_text())["project"]
     backends = set(project["entry-points"][registry.GROUP])
-    extras = set(project["optional-dependencies"])
+    extras = project["optional-dependencies"]
     assert backends == set(OWN)
     # NumPy is no extra: it is always there.
-    assert extras - {"all", "cuda", "dev"} == backends - {"numpy"}
-    (everything,) = project["optional-dependencies"]["all"]
-    assert set(re.findall(r"\w+", everything.partition("[")[2])) == backends - {"numpy"}
+    assert set(extras) - {"all", "cuda", "dev", "data", *MODELS} == backends - {"numpy"}
+    (everything,) = extras["all"]
+    assert set(re.findall(r"\w+", everything.partition("[")[2])) == backends - {"numpy"} | {"data"}
+    for library, backend in MODELS.items():
+        assert extras[library][0] == f"jacbench[{backend}]"
+        classes = registry.descriptors()[backend].model_classes
+        assert any(known.lstrip("_").startswith(library) for known in classes)
     for name in backends - {"numpy"}:
         assert registry.descriptors()[name].install == f'pip install "jacbench[{name}]"'
 

@@ -250,7 +250,7 @@ CATALOGUE: tuple[Entry, ...] = (
         summary="dense, batch norm in train mode, tanh, dense, by its inputs: samples interact",
         source="S. Ioffe and C. Szegedy, 'Batch Normalization', arXiv:1502.03167; " + _NETWORK,
         build="jacbench.problems.nn:batch_norm",
-        parameters={"batch": 12, "features": 5, "hidden": 8, "outputs": 3},
+        parameters={"batch": 12, "features": 5, "hidden": 8, "out": 3},
         batch=True,
     ),
     Entry(
@@ -260,7 +260,7 @@ CATALOGUE: tuple[Entry, ...] = (
         summary="the same in eval mode, with running statistics: samples do not interact",
         source="S. Ioffe and C. Szegedy, 'Batch Normalization', arXiv:1502.03167; " + _NETWORK,
         build="jacbench.problems.nn:batch_norm_eval",
-        parameters={"batch": 12, "features": 5, "hidden": 8, "outputs": 3},
+        parameters={"batch": 12, "features": 5, "hidden": 8, "out": 3},
         batch=True,
     ),
     Entry(

@@ -369,7 +369,7 @@ def batch_norm_eval(entry: Entry) -> Problem:
 
 def _batch_norm_problem(entry: Entry, *, function: Any, jacobian: Any, network: str) -> Problem:
     batch, features, hidden, outputs = (
-        entry.parameters[name] for name in ("batch", "features", "hidden", "outputs")
+        entry.parameters[name] for name in ("batch", "features", "hidden", "out")
     )
     rng = np.random.default_rng(2705)
     parameters = _weights(rng, {"dense1": (hidden, features), "dense2": (outputs, hidden)})

@@ -21,7 +21,7 @@ from tests.backends import answers
 
 OPERATORS = {
     name: [info.name for info in descriptor.methods if info.operator == name]
-    for name in {info.operator for info in descriptor.methods}
+    for name in sorted({info.operator for info in descriptor.methods})
 }
 PLAIN = sorted(answers.PLAIN)
 BATCHES = sorted(answers.BATCHES)

@@ -1,7 +1,7 @@
 """The cells that the contract goes through: small instances of every problem, settled once each.
 
 A fault is one of form and of dtype; what needs size (the remainder of a chunk, a tall matrix) is in
-the instances too. The catalogue's own sizes are in one test here and in ``make faults``.
+the instances too, and a few methods are tried at the sizes of the catalogue.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ SMALL: dict[str, dict[str, int]] = {
     "attention": {"batch": 2, "seq": 3, "width": 8},
     "attention-fused": {"batch": 2, "seq": 3, "width": 8},
     "layernorm": {"batch": 3, "width": 4, "hidden": 5},
-    "batch-norm": {"batch": 4, "features": 2, "hidden": 5, "outputs": 3},
-    "batch-norm-eval": {"batch": 4, "features": 2, "hidden": 5, "outputs": 3},
+    "batch-norm": {"batch": 4, "features": 2, "hidden": 5, "out": 3},
+    "batch-norm-eval": {"batch": 4, "features": 2, "hidden": 5, "out": 3},
     "softmax-over-batch": {"batch": 4, "width": 3, "keys": 2},
 }
 SIZES = [
@@ -35,9 +35,9 @@ SIZES = [
     ("attention", {"batch": 4, "seq": 2, "width": 12}),
     ("layernorm", {"batch": 1, "width": 2, "hidden": 1}),
     ("layernorm", {"batch": 6, "width": 5, "hidden": 7}),
-    ("batch-norm", {"batch": 3, "features": 1, "hidden": 4, "outputs": 1}),
-    ("batch-norm", {"batch": 9, "features": 5, "hidden": 3, "outputs": 2}),
-    ("batch-norm-eval", {"batch": 1, "features": 3, "hidden": 4, "outputs": 1}),
+    ("batch-norm", {"batch": 3, "features": 1, "hidden": 4, "out": 1}),
+    ("batch-norm", {"batch": 9, "features": 5, "hidden": 3, "out": 2}),
+    ("batch-norm-eval", {"batch": 1, "features": 3, "hidden": 4, "out": 1}),
     ("softmax-over-batch", {"batch": 1, "width": 2, "keys": 3}),
     ("softmax-over-batch", {"batch": 7, "width": 4, "keys": 1}),
 ]
@@ -221,7 +221,7 @@ def test_torch_calls_leave_nothing_behind(name: str) -> None:
 
 def test_torch_module_is_built_once_and_outside_of_any_transform() -> None:
     torch = pytest.importorskip("torch")
-    sizes = {"batch": 3, "features": 3, "hidden": 6, "outputs": 2}
+    sizes = {"batch": 3, "features": 3, "hidden": 6, "out": 2}
     problem = build("batch-norm", **sizes)
     f = problem.native_function("torch")
     assert problem.native_function("torch") is f
