@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from jacbench import interaction, layout, operators, registry, tree
-from jacbench.backend import Backend, Method, Native, Target
-from jacbench.errors import JacbenchError
-from jacbench.layout import Array, Layout, Shape
-from jacbench.operators.operator import Sizes
+from jacbench import tree
+from jacbench.backend import Native
+from jacbench.native_call import Call
 from jacbench.tree import Tree
-from jacbench.value import evaluate
 
 
 def jacobian(
@@ -59,7 +52,7 @@ def jacobian(
     -----
     Nothing global is changed: threads, float64 in JAX and TF32 are as the caller set them.
     """
-    asked = _Asked("jacobian", f, x, method, chunk_size)
+    asked = Call("jacobian", f, x, method, chunk_size)
     parts = asked.arranged(asked.call())
     return asked.as_matrix(parts) if matrix else tree.unflatten(asked.x, parts)
 
@@ -88,7 +81,7 @@ def value_and_jacobian(
     Before it calls the method, jacbench evaluates f once more, to check y. The method itself needs
     one evaluation.
     """
-    asked = _Asked("value_and_jacobian", f, x, method, chunk_size, has_aux=has_aux)
+    asked = Call("value_and_jacobian", f, x, method, chunk_size, has_aux=has_aux)
     value, aux, derivative = asked.operator.parts(asked.call(), has_aux=has_aux)
     J = tree.unflatten(asked.x, asked.arranged(derivative))
     return ((value, aux) if has_aux else value), J
@@ -126,7 +119,7 @@ def batch_jacobian(
     JacbenchError
         Also where samples interact: a batch norm in train mode, a softmax over the batch.
     """
-    asked = _Asked("batch_jacobian", f, x, method, chunk_size, in_axis=in_axis)
+    asked = Call("batch_jacobian", f, x, method, chunk_size, in_axis=in_axis)
     if check:
         asked.refuse_interacting_samples()
     return tree.unflatten(asked.x, asked.arranged(asked.call()))
@@ -138,7 +131,7 @@ def vjp(f: Callable[[Any], Any], x: Tree, v: Any, method: str) -> Native:
     ``v`` has the shape and dtype of y, into which NumPy's arrays and plain floats are converted;
     ``method`` is one whose operator is ``vjp``. Errors are those of :func:`jacobian`.
     """
-    asked = _Asked("vjp", f, x, method, None)
+    asked = Call("vjp", f, x, method, None)
     return tree.unflatten(asked.x, asked.arranged(asked.call(v)))
 
 
@@ -148,254 +141,6 @@ def jvp(f: Callable[[Any], Any], x: Tree, t: Tree, method: str) -> Native:
     ``t`` is a tree like x, converted likewise; ``method`` is one whose operator is ``jvp``. Errors
     are those of :func:`jacobian`.
     """
-    asked = _Asked("jvp", f, x, method, None)
+    asked = Call("jvp", f, x, method, None)
     (product,) = tree.leaves(asked.call(t))
     return product
-
-
-class _Asked:
-    """One call of a function above: everything checked, the method chosen."""
-
-    def __init__(
-        self,
-        operator: str,
-        f: Callable[[Any], Any],
-        x: Tree,
-        method: str,
-        chunk_size: int | None,
-        *,
-        in_axis: int | None = None,
-        has_aux: bool = False,
-    ) -> None:
-        self.who = f"{operator}(method={method!r})"
-        self.operator = operators.get(operator)
-        descriptor = registry.descriptor_of(method)
-        self.backend, self.method = registry.load(descriptor.name), registry.method(method)
-        if not callable(f):
-            raise JacbenchError(f"{self.who}: f is a {type(f).__name__}: give a callable f(x)")
-        if self.method.info.operator != operator:
-            raise JacbenchError(f"{self.who}: {_others(self.method, operator)}")
-        if not tree.leaves(x):
-            raise JacbenchError(
-                f"{self.who}: x holds no arrays: a Jacobian needs at least one input"
-            )
-        self.f = f
-        self.x = tree.map_leaves(lambda leaf: _input(self.who, self.backend, leaf), x)
-        self.has_aux = has_aux
-        if operator == "batch_jacobian" and in_axis is None:
-            raise JacbenchError(
-                f"{self.who}: in_axis is None: name the axis that runs over samples"
-            )
-        self.in_axis = in_axis
-        y = self._value()
-        self.y_shape, self.y_dtype = y.shape, str(y.dtype)
-        self.sizes = Sizes(
-            self.y_shape, [tuple(leaf.shape) for leaf in tree.leaves(self.x)], in_axis
-        )
-        if in_axis is not None:
-            self._check_batch(in_axis)
-        self.chunk_size = _chunk(self.who, chunk_size, self.method.chunking)
-
-    def _value(self) -> Array:
-        def value() -> Any:
-            returned = self.f(self.x)
-            if not self.has_aux:
-                return returned
-            if not (isinstance(returned, tuple) and len(returned) == 2):
-                raise JacbenchError(
-                    f"{self.who}: has_aux is True and f returned a {type(returned).__name__}: "
-                    "return (y, aux)"
-                )
-            return returned[0]
-
-        return evaluate(self.who, self.backend, value)
-
-    def _check_batch(self, axis: int) -> None:
-        for name, shape in zip(tree.names(self.x), self.sizes.leaf_shapes, strict=True):
-            if not -len(shape) <= axis < len(shape):
-                raise JacbenchError(
-                    f"{self.who}: samples lie along axis {axis}, and x{name} has shape {shape}: "
-                    "name an axis that is there as in_axis"
-                )
-        counts = {shape[axis] for shape in self.sizes.leaf_shapes}
-        if len(counts) > 1 or self.y_shape[:1] != (next(iter(counts)),):
-            raise JacbenchError(
-                f"{self.who}: x has {' or '.join(map(str, sorted(counts)))} samples along axis "
-                f"{axis}, and y has shape {self.y_shape}: its first axis must run over samples"
-            )
-
-    def refuse_interacting_samples(self) -> None:
-        """Raise the line that says which samples see each other."""
-        leaves = tree.leaves(self.x)
-        dtype, device = self._dtype(), self.backend.device_of(leaves[0])
-
-        def value(arguments: list[Tree]) -> Array:
-            moved = [self.backend.put(leaf, device, dtype) for leaf in tree.leaves(arguments[0])]
-            try:
-                returned = self.f(tree.unflatten(self.x, moved))
-            except Exception as exc:
-                raise JacbenchError(
-                    f"{self.who}: f raised {type(exc).__name__} where some samples were moved by a "
-                    "tenth to see whether others notice: pass check=False if you know that none do"
-                ) from exc
-            return np.asarray(self.backend.to_numpy(returned))
-
-        x = tree.map_leaves(self.backend.to_numpy, self.x)
-        pair = interaction.coupled(value, [x], (self.in_axis,), dtype=dtype)
-        if pair is not None:
-            raise JacbenchError(f"{self.who}: {interaction.told_of(*pair)}")
-
-    def call(self, vector: Any = None) -> Native:
-        """Prepare the method and call it at x."""
-        target = self._target(self._vector(vector))
-        reason = self.method.unsupported(
-            None, self.method.info.operator, target.device, target.dtype
-        )
-        if reason is not None:
-            raise JacbenchError(f"{self.who}: {reason}")
-        return self.method.prepare(target).call(self.x)
-
-    def _target(self, vector: Native) -> Target:
-        return Target(
-            function=self.f,
-            x=self.x,
-            constants=(),
-            y_shape=self.y_shape,
-            device=self.backend.device_of(tree.first(self.x)),
-            dtype=self._dtype(),
-            chunk_size=self.chunk_size,
-            vector=vector,
-            in_axes=() if self.in_axis is None else (self.in_axis,),
-            has_aux=self.has_aux,
-        )
-
-    def _dtype(self) -> str:
-        return self._dtype_of(tree.first(self.x))
-
-    def _vector(self, given: Any) -> Native:
-        expected = self.operator.vector(self.sizes, 0)
-        if expected is None:
-            return None
-        letter, like = ("v", "y") if self.operator.name == "vjp" else ("t", "x")
-        dtype = self.y_dtype if letter == "v" else self._dtype()
-        own = [self._beside_x(leaf, dtype) for leaf in tree.leaves(given)]
-        leaves = [_input(self.who, self.backend, leaf, letter) for leaf in own]
-        shapes = [tuple(leaf.shape) for leaf in leaves]
-        wanted = [part.shape for part in expected]
-        if shapes != wanted:
-            raise JacbenchError(
-                f"{self.who}: {letter} has shape {', '.join(map(str, shapes))}: give one like "
-                f"{like}, of shape {', '.join(map(str, wanted))}"
-            )
-        names, known = tree.names(given), tree.names(self.x if letter == "t" else None)
-        if names != known:
-            raise JacbenchError(
-                f"{self.who}: {letter} holds {', '.join(letter + name for name in names)}: give a "
-                f"tree like {like}, which holds {', '.join(like + name for name in known)}"
-            )
-        dtypes = [self.y_dtype] if letter == "v" else map(self._dtype_of, tree.leaves(self.x))
-        for leaf, dtype in zip(leaves, dtypes, strict=True):
-            if self._dtype_of(leaf) != dtype:
-                raise JacbenchError(
-                    f"{self.who}: {letter} is {self._dtype_of(leaf)} and {like} is {dtype}: "
-                    "convert it"
-                )
-        return self.operator.vector_like(leaves, self.x)
-
-    def _beside_x(self, leaf: Any, dtype: str) -> Any:
-        """Place NumPy's floats, and plain ones, in ``dtype``: that of theirs is no choice."""
-        plain = isinstance(leaf, (float, np.floating, np.ndarray))
-        if not plain or np.asarray(leaf).dtype.kind != "f":
-            return leaf
-        return self.backend.put(np.asarray(leaf), self.backend.device_of(tree.first(self.x)), dtype)
-
-    def _dtype_of(self, leaf: Native) -> str:
-        return str(self.backend.to_numpy(leaf).dtype)
-
-    def arranged(self, result: Native) -> list[Native]:
-        """Return one native array of shape rows + column for each leaf of x."""
-        rows, columns = self.operator.shapes(self.sizes)
-        made = self.method.layout(self._target(None))
-        return _arranged(result, made, rows, columns)
-
-    def as_matrix(self, parts: list[Native]) -> Native:
-        """Return the parts side by side as one (m, n) array."""
-        rows = [part.reshape(math.prod(self.y_shape), -1) for part in parts]
-        return rows[0] if len(rows) == 1 else self.backend.xp.concat(rows, axis=1)
-
-
-def _others(method: Method, operator: str) -> str:
-    same = [
-        info.name
-        for descriptor in registry.descriptors().values()
-        for info in descriptor.methods
-        if info.operator == operator and descriptor.name == _backend_of(method)
-        # of those, what needs more than a function is no advice
-        if registry.method(info.name).unsupported(None, operator, "cpu", "float64") is None
-    ]
-    told = f"it computes {method.info.operator}, not {operator}"
-    if not same:
-        return f"{told}, and no method of {_backend_of(method)} does that of a native function"
-    return f"{told}: use {', '.join(same)}"
-
-
-def _backend_of(method: Method) -> str:
-    return registry.descriptor_of(method.info.name).name
-
-
-def _chunk(who: str, size: int | None, chunking: str) -> int | None:
-    if size is not None and size < 1:
-        raise JacbenchError(f"{who}: chunk_size is {size}: give a whole number of at least 1")
-    if size is not None and chunking == "whole":
-        raise JacbenchError(f"{who}: its library gives it no chunk size: leave chunk_size out")
-    return size
-
-
-def _input(who: str, backend: Backend, leaf: Any, what: str = "x") -> Native:
-    if isinstance(leaf, (bool, int, float, complex, np.generic)):
-        leaf = np.asarray(leaf)
-    if not backend.is_array(leaf) and not isinstance(leaf, np.ndarray):
-        raise JacbenchError(
-            f"{who}: {what} is a {type(leaf).__module__}.{type(leaf).__name__}, not one of this "
-            "library's arrays: convert it, or pass a NumPy array"
-        )
-    try:
-        value = leaf if isinstance(leaf, np.ndarray) else backend.to_numpy(leaf)
-    except TypeError as exc:  # torch.bfloat16 has no counterpart in NumPy
-        raise JacbenchError(
-            f"{who}: {what} is of a dtype NumPy lacks ({exc}): pass floats"
-        ) from None
-    if value.dtype.kind != "f":
-        raise JacbenchError(
-            f"{who}: {what} is of dtype {value.dtype}, which has no real derivative: pass floats"
-        )
-    if value.size == 0:
-        raise JacbenchError(
-            f"{who}: {what} is empty (shape {value.shape}): a Jacobian needs at least one input"
-        )
-    if not np.isfinite(value).all():
-        raise JacbenchError(f"{who}: {what} is not finite: give a point without NaN or inf")
-    if backend.is_array(leaf):
-        return leaf
-    placed = backend.put(value, "cpu", str(value.dtype))
-    made = backend.to_numpy(placed).dtype
-    if made != value.dtype:
-        raise JacbenchError(
-            f"{who}: {what} is {value.dtype} and the library made it {made}: "
-            "for JAX run jax.config.update('jax_enable_x64', True) first, or pass float32"
-        )
-    return placed
-
-
-def _arranged(result: Native, made: Layout, rows: Shape, columns: Sequence[Shape]) -> list[Native]:
-    """Return one native array of shape rows + column for each leaf of x."""
-    m = math.prod(rows)
-    sizes = [math.prod(shape) for shape in columns]
-    parts = tree.leaves(result)
-    if made is layout.COLUMNS:
-        parts = [parts[0].reshape(sum(sizes), m).T]
-    if len(parts) == 1 and len(sizes) > 1:
-        whole = parts[0].reshape(m, sum(sizes))
-        ends = np.cumsum([0, *sizes]).tolist()
-        parts = [whole[:, a:b] for a, b in itertools.pairwise(ends)]
-    return [part.reshape(rows + shape) for part, shape in zip(parts, columns, strict=True)]

@@ -8,12 +8,29 @@ from typing import Any
 
 import pytest
 
+from jacbench import registry
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_there_is_something_to_run() -> None:
     assert len(BLOCKS) == 4
+
+
+def test_the_methods_are_counted_right() -> None:
+    contestants = [
+        d for d in registry.descriptors().values() if d.name in ("torch", "jax", "autograd")
+    ]
+    infos = [(d.name, info) for d in contestants for info in d.methods]
+    plain = [name for name, i in infos if i.operator == "jacobian" and not i.by_intermediate]
+    torch, jax, autograd = (plain.count(name) for name in ("torch", "jax", "autograd"))
+    told = " ".join(README.read_text(encoding="utf-8").split())
+    assert f"{torch} PyTorch, {jax} JAX and {autograd} HIPS autograd ways" in told
+    assert f"and {len(infos) - len(plain)} more to its products" in told
+    for _, info in infos:
+        short = info.name.partition(".")[2]
+        assert info.name in told or f"`{short}`" in told or f"-{short.rpartition('-')[2]}`" in told
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
