@@ -13,64 +13,13 @@ import numpy as np
 from jacbench import registry, tree
 from jacbench.backend import Native
 from jacbench.errors import unknown
-from jacbench.evaluator import Evaluator
+from jacbench.evaluator import Evaluator, home
 from jacbench.fault import KnownFault
 from jacbench.layout import Array
 from jacbench.problem import Namespace, NativeFunction, Problem
 from jacbench.tree import Tree
 
 JacobianFunction = Callable[..., Array]
-
-
-# --- what methods are given ---
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A problem's function on one library's arrays, ``f(x, *constants)``.
-
-    Attributes
-    ----------
-    value
-        Gives y.
-    value_and_aux
-        Gives (y, aux); only where the problem has aux.
-    intermediate
-        Gives (y, Z) with the shifted intermediate Z; only where x shifts one.
-    """
-
-    value: NativeFunction
-    value_and_aux: NativeFunction
-    intermediate: Callable[..., tuple[Native, Native]] | None
-
-
-def bound(problem: Problem, backend: str, xp: Namespace) -> Bound:
-    """Return the function of ``problem`` on the arrays of ``backend``."""
-    function = problem.bound(backend, xp)
-    shifted = _shifted_value(problem, backend, xp)
-    if not problem.has_aux:
-        return Bound(function, function, shifted)
-
-    def value(x: Any, *constants: Any) -> Any:
-        return function(x, *constants)[0]
-
-    return Bound(value, function, shifted)
-
-
-def _shifted_value(
-    problem: Problem, backend: str, xp: Namespace
-) -> Callable[..., tuple[Native, Native]] | None:
-    native = problem.native.get(backend)
-    if isinstance(native, _ShiftedNative):
-        return native.with_value
-    if isinstance(problem.function, _Shifted) and native is None:
-        shifted = problem.function
-
-        def with_value(x: Any, *constants: Any) -> tuple[Native, Native]:
-            return shifted.with_value(xp, x, *constants)
-
-        return with_value
-    return None
 
 
 # --- by some of the inputs ---
@@ -99,17 +48,12 @@ def subset(problem: Problem, *patterns: str) -> Problem:
             hint = f"it has {', '.join(paths)}"
             raise problem.mistake(str(unknown("input", pattern, paths, hint=hint)))
     pick = _Pick(tree.map_leaves(lambda _: None, problem.x), tuple(paths), frozenset(chosen))
-    base = problem
-    native = {
-        name: _PickedNative(pick, base, name) if isinstance(given, str) else pick.native(given)
-        for name, given in problem.native.items()
-    }
     axes = problem.in_axes
     return dataclasses.replace(
         problem,
         name=f"{problem.name}[wrt={','.join(patterns)}]",
         function=None if problem.function is None else pick.neutral(problem.function),
-        native=native,
+        native={backend: pick.native(_later(problem, backend)) for backend in problem.native},
         x=pick.x(problem.x),
         elsewhere=pick.x(problem.elsewhere),
         constants=(pick.rest(problem.x), *problem.constants),
@@ -169,18 +113,15 @@ class _Pick:
         return picked
 
 
-class _PickedNative:
-    """A native function that is imported when it is first called."""
+def _later(problem: Problem, backend: str) -> NativeFunction:
+    """Return the native function of ``problem``, imported when it is first called."""
 
-    def __init__(self, pick: _Pick, base: Problem, backend: str) -> None:
-        self._pick = pick
-        self._base = base
-        self._backend = backend
+    def function(*arguments: Any, **tap: Any) -> Any:
+        found = problem.native_function(backend)
+        assert found is not None  # noqa: S101 - asked only of those in the mapping
+        return found(*arguments, **tap)
 
-    def __call__(self, x: Any, rest: Any, *constants: Any, **tap: Any) -> Any:
-        function = self._base.native_function(self._backend)
-        assert function is not None  # noqa: S101 - it is in the base's mapping
-        return function(self._pick.whole(x, rest), *constants, **tap)
+    return function
 
 
 # --- of some of the outputs ---
@@ -188,7 +129,7 @@ class _PickedNative:
 
 def outputs(problem: Problem, rows: Sequence[int]) -> Problem:
     """Return ``problem`` with only the outputs ``rows``, counted in C order, as a vector."""
-    m = Evaluator(problem, _home(problem)).value(problem.x, problem.constants).size
+    m = Evaluator(problem, home(problem)).value(problem.x, problem.constants).size
     asked = np.asarray(rows).reshape(-1)
     inside = all(-m <= row < m for row in asked.tolist())
     if asked.dtype.kind not in "iu" or not asked.size or not inside:
@@ -207,9 +148,9 @@ def outputs(problem: Problem, rows: Sequence[int]) -> Problem:
         return cut(xp, problem.function(xp, x, *constants, **tap), places)
 
     def native(backend: str) -> NativeFunction:
+        whole = _later(problem, backend)
+
         def function(x: Any, places: Any, *constants: Any, **tap: Any) -> Any:
-            whole = problem.native_function(backend)
-            assert whole is not None  # noqa: S101 - it is in the mapping
             return cut(registry.load(backend).xp, whole(x, *constants, **tap), places)
 
         return function
@@ -255,14 +196,14 @@ def at(problem: Problem, name: str, jacobian: JacobianFunction | None = None) ->
             f"intermediate value {name!r} is computed {len(values[name])} times in one evaluation: "
             "give each its own name"
         )
-    native: dict[str, NativeFunction | str] = {
-        backend: _ShiftedNative(problem, backend, name) for backend in problem.native
-    }
     return dataclasses.replace(
         problem,
         name=f"{problem.name}[wrt={name}]",
         function=None if problem.function is None else _Shifted(problem.function, name),
-        native=native,
+        native={
+            backend: _Shifted(_later(problem, backend), name, before=0)
+            for backend in problem.native
+        },
         x=np.zeros(values[name][0]),
         elsewhere=None,
         constants=(problem.x, *problem.constants),
@@ -279,7 +220,7 @@ def intermediates(problem: Problem) -> dict[str, list[tuple[int, ...]]]:
     """Return the shapes of the values that ``problem`` passes through ``tap``, by name."""
     if not problem.tapped:
         return {}
-    evaluator = Evaluator(problem, _home(problem))
+    evaluator = Evaluator(problem, home(problem))
     found: dict[str, list[tuple[int, ...]]] = {}
 
     def record(name: str, value: Any) -> Any:
@@ -290,48 +231,47 @@ def intermediates(problem: Problem) -> dict[str, list[tuple[int, ...]]]:
     return found
 
 
-def _home(problem: Problem) -> str:
-    return "numpy" if problem.function is not None else next(iter(problem.native))
-
-
 @dataclass(frozen=True)
 class _Shifted:
-    """A neutral function whose intermediate ``name`` is shifted by its first argument."""
+    """A function whose intermediate ``name`` is shifted by one of its arguments.
+
+    ``before`` arguments come first: ``xp`` where it is neutral, none where it is native.
+    """
 
     function: Callable[..., Any]
     name: str
+    before: int = 1
 
-    def __call__(self, xp: Namespace, shift: Any, x: Any, *constants: Any) -> Any:
-        return self.function(xp, x, *constants, tap=_shifter(self.name, shift, []))
+    def __call__(self, *arguments: Any) -> Any:
+        return self.with_value(*arguments)[0]
 
-    def with_value(
-        self, xp: Namespace, shift: Any, x: Any, *constants: Any
-    ) -> tuple[Native, Native]:
+    def with_value(self, *arguments: Any) -> tuple[Any, Native]:
+        """Return what the function returns, and the shifted value."""
+        xp, shift, rest = (
+            arguments[: self.before],
+            arguments[self.before],
+            arguments[self.before + 1 :],
+        )
         seen: list[Native] = []
-        y = self.function(xp, x, *constants, tap=_shifter(self.name, shift, seen))
-        return y, seen[0]
+        returned = self.function(*xp, *rest, tap=_shifter(self.name, shift, seen))
+        return returned, seen[0]
 
 
-@dataclass(frozen=True)
-class _ShiftedNative:
-    """The same of a native function."""
+def shifted(
+    problem: Problem, backend: str, xp: Namespace
+) -> Callable[..., tuple[Native, Native]] | None:
+    """Return ``f(x, *constants) -> (y, Z)`` with the intermediate Z that x shifts, or None."""
+    native = problem.native_function(backend)
+    found = problem.function if native is None else native
+    if not isinstance(found, _Shifted):
+        return None
+    before = () if native is not None else (xp,)
 
-    base: Problem
-    backend: str
-    name: str
+    def value_and_intermediate(x: Any, *constants: Any) -> tuple[Native, Native]:
+        returned, Z = found.with_value(*before, x, *constants)
+        return (returned[0] if problem.has_aux else returned), Z
 
-    def __call__(self, shift: Any, x: Any, *constants: Any) -> Any:
-        return self._function()(x, *constants, tap=_shifter(self.name, shift, []))
-
-    def with_value(self, shift: Any, x: Any, *constants: Any) -> tuple[Native, Native]:
-        seen: list[Native] = []
-        y = self._function()(x, *constants, tap=_shifter(self.name, shift, seen))
-        return y, seen[0]
-
-    def _function(self) -> NativeFunction:
-        function = self.base.native_function(self.backend)
-        assert function is not None  # noqa: S101 - it is in the base's mapping
-        return function
+    return value_and_intermediate
 
 
 def _shifter(name: str, shift: Any, seen: list[Native]) -> Callable[[str, Any], Any]:

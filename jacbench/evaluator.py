@@ -16,12 +16,13 @@ from jacbench.tree import Tree
 from jacbench.value import evaluate
 
 
-def home(problem: Problem, backend: str) -> str:
+def home(problem: Problem, backend: str | None = None) -> str:
     """Return the backend that computes the reference for cells of ``backend``.
 
-    NumPy where the function is written over ``xp``; else the library itself, in float64.
+    NumPy where the function is written over ``xp``; else the library itself, in float64. Without
+    one named, the first that the function is written for.
     """
-    return "numpy" if problem.function is not None else backend
+    return "numpy" if problem.function is not None else backend or next(iter(problem.native))
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ class Evaluator:
         backend, problem = self.backend, self.problem
         # over xp wherever it is written so: what a native form for NumPy computes is checked by it
         neutral = self.name == "numpy" and problem.function is not None
-        function = problem.bound("" if neutral else self.name, backend.xp)
+        bound = problem.neutral(backend.xp) if neutral else problem.bound(self.name, backend.xp)
         own = tree.map_leaves(self._put, x)
         others = [tree.map_leaves(self._put, constant) for constant in constants]
         aux: list[Any] = []
 
         def value() -> Any:
-            returned = function(own, *others, **tap)
+            returned = bound(own, *others, **tap)
             if not problem.has_aux:
                 return returned
             if not (isinstance(returned, tuple) and len(returned) == 2):
@@ -69,8 +70,8 @@ class Evaluator:
         told = tree.map_leaves(self._to_numpy, aux[0]) if aux else None
         return y, told
 
-    def flat(self, x: Tree, *constants: Tree) -> Array:
-        """Return y as it is: the function that difference quotients take."""
+    def __call__(self, x: Tree, *constants: Tree) -> Array:
+        """Return y: the function that difference quotients take."""
         return self.value(x, constants)
 
     def _put(self, leaf: Array) -> Any:

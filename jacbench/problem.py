@@ -214,14 +214,8 @@ class Problem:
             return None
         return f"problem {self.name!r} is written for {', '.join(sorted(self.native))} alone"
 
-    def bound(self, backend: str, xp: Namespace) -> NativeFunction:
-        """Return the function on ``backend``'s arrays, ``f(x, *constants)``: as it was given.
-
-        It returns y, or (y, aux) where the problem has aux, and takes ``tap`` where it is tapped.
-        """
-        native = self.native_function(backend)
-        if native is not None:
-            return native
+    def neutral(self, xp: Namespace) -> NativeFunction:
+        """Return ``function`` over the arrays of ``xp``, as ``f(x, *constants)``."""
         function = self.function
         assert function is not None  # noqa: S101 - settled by written_for()
 
@@ -232,6 +226,23 @@ class Problem:
             return function(xp, x, *constants, **tap)
 
         return tapped if self.tapped else of_arrays
+
+    def bound(self, backend: str, xp: Namespace) -> NativeFunction:
+        """Return the function on ``backend``'s arrays, ``f(x, *constants)``: as it was given.
+
+        It returns y, or (y, aux) where the problem has aux, and takes ``tap`` where it is tapped.
+        """
+        return self.native_function(backend) or self.neutral(xp)
+
+    def value_alone(self, function: NativeFunction) -> NativeFunction:
+        """Return ``function``, one of those above, without aux."""
+        if not self.has_aux:
+            return function
+
+        def value(x: Any, *constants: Any, **tap: Any) -> Any:
+            return function(x, *constants, **tap)[0]
+
+        return value
 
     def _nearby(self) -> Tree:
         rng = np.random.default_rng([self.seed, 0x5EED])

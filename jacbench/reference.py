@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,8 +76,9 @@ class Reference:
         """The number of outputs."""
         return self.here.y.size
 
+    @functools.cached_property
     def unused(self) -> list[str]:
-        """Return the names of the leaves of x that y does not depend on, at either point."""
+        """The names of the leaves of x that y does not depend on, at either point."""
         both = np.abs(self.here.jacobian) + np.abs(self.elsewhere.jacobian)
         blocks = tree.columns(self.here.x)
         return [name for name, columns in blocks.items() if not both[:, columns].any()]
@@ -101,10 +103,10 @@ def reference(problem: Problem, dtype: str, backend: str = "numpy") -> Reference
     points = [_rounded(problem.x, dtype), _rounded(problem.elsewhere, dtype)]
     values = [evaluator.value_and_aux(x, constants) for x in points]
     same_outputs(f"problem {problem.name!r}", values[0][0].shape, values[1][0].shape)
-    kind, error, jacobian = _source(evaluator, points, constants, values[0][0].shape)
+    kind, error, jacobians = _source(evaluator, points, constants, values[0][0].shape)
     here, elsewhere = (
-        Point(x, constants, y, _checked_matrix(problem, jacobian(x, *constants), y.size), aux)
-        for x, (y, aux) in zip(points, values, strict=True)
+        Point(x, constants, y, _checked_matrix(problem, jacobian, y.size), aux)
+        for x, (y, aux), jacobian in zip(points, values, jacobians, strict=True)
     )
     return Reference(here, elsewhere, kind, error)
 
@@ -121,63 +123,66 @@ def _source(
     points: Sequence[Tree],
     constants: tuple[Tree, ...],
     y_shape: tuple[int, ...],
-) -> tuple[str, float, Callable[..., Array]]:
+) -> tuple[str, float, list[Array]]:
+    """Return the kind of the reference, its own error, and the Jacobian at each point."""
     problem = evaluator.problem
     if problem.jacobian is not None:
-        return "analytic", 0.0, problem.jacobian
+        return "analytic", 0.0, [problem.jacobian(x, *constants) for x in points]
     if problem.stops_gradient:
         raise JacbenchError(
             f"problem {problem.name!r}: it stops gradients, which no difference quotient sees: "
             "give its Jacobian as jacobian="
         )
-    differences = _numeric("numpy.central-difference", evaluator.flat, y_shape)
+    kind, candidates = _candidates(evaluator, points, constants, y_shape)
     tolerance = registry.method("numpy.central-difference").tolerance("float64") or 0.0
-    candidates: list[tuple[str, Callable[..., Array]]] = []
-    if problem.function is not None:
-        candidates.append(("complex-step", _complex_step(problem, y_shape)))
-    else:
-        agreed = consensus.witness(evaluator, points, constants, y_shape)
-        candidates += [("consensus", agreed)] if agreed is not None else []
-    for kind, candidate in candidates:
-        try:
-            answers = [candidate(x, *constants) for x in points]
-        except Exception:  # noqa: BLE001, S112 - a function that takes no complex numbers
-            continue
-        # at both: another branch of the function may be taken at the second
-        if all(
-            _confirmed(evaluator, jacobian, x, constants, tolerance)
-            for jacobian, x in zip(answers, points, strict=True)
-        ):
-            return kind, 0.0, candidate
+    # at both: another branch of the function may be taken at the second
+    if candidates is not None and all(
+        _confirmed(evaluator, jacobian, x, constants, tolerance)
+        for jacobian, x in zip(candidates, points, strict=True)
+    ):
+        return kind, 0.0, candidates
+    differences = [
+        _numeric("numpy.central-difference", evaluator, x, constants, y_shape) for x in points
+    ]
     return "central-difference", tolerance, differences
 
 
-def _complex_step(problem: Problem, y_shape: tuple[int, ...]) -> Callable[..., Array]:
-    function = problem.bound("", registry.load("numpy").xp)
-
-    def of_arrays(x: Tree, *constants: Tree) -> Any:
-        returned = function(x, *constants)
-        return returned[0] if problem.has_aux else returned
-
-    return _numeric("numpy.complex-step", of_arrays, y_shape)
+def _candidates(
+    evaluator: Evaluator,
+    points: Sequence[Tree],
+    constants: tuple[Tree, ...],
+    y_shape: tuple[int, ...],
+) -> tuple[str, list[Array] | None]:
+    """Return what is better than differences, if it is confirmed, and what it is called."""
+    problem = evaluator.problem
+    if problem.function is None:
+        return "consensus", consensus.agreed(evaluator, points, constants, y_shape)
+    function = problem.value_alone(problem.neutral(registry.load("numpy").xp))
+    try:
+        return "complex-step", [
+            _numeric("numpy.complex-step", function, x, constants, y_shape) for x in points
+        ]
+    except Exception:  # noqa: BLE001 - a function that takes no complex numbers
+        return "complex-step", None
 
 
 def _numeric(
-    name: str, function: Callable[..., Array], y_shape: tuple[int, ...]
-) -> Callable[..., Array]:
-    def jacobian(x: Tree, *constants: Tree) -> Array:
-        target = Target(
-            function=function,
-            x=x,
-            constants=constants,
-            y_shape=y_shape,
-            device="cpu",
-            dtype="float64",
-        )
-        result: Array = registry.method(name).prepare(target).call(x)
-        return result
-
-    return jacobian
+    name: str,
+    function: Callable[..., Array],
+    x: Tree,
+    constants: tuple[Tree, ...],
+    y_shape: tuple[int, ...],
+) -> Array:
+    target = Target(
+        function=function,
+        x=x,
+        constants=constants,
+        y_shape=y_shape,
+        device="cpu",
+        dtype="float64",
+    )
+    result: Array = registry.method(name).prepare(target).call(x)
+    return result
 
 
 def _confirmed(

@@ -60,9 +60,9 @@ def settle(
             )
         except Exception as exc:  # noqa: BLE001 - whatever a method or a user's function raises
             settled = Settled(_fault(result, method, backend, exc))
-    unused = reference.unused()
-    if unused and problem.n > 0:
-        told = {**settled.result.notes, "zero_columns": [f"x{name}" for name in unused]}
+    if reference.unused:
+        unused = [f"x{name}" for name in reference.unused]
+        told = {**settled.result.notes, "zero_columns": unused}
         settled = replace(settled, result=replace(settled.result, notes=told))
     messages = list(dict.fromkeys(" ".join(str(w.message).split()) for w in caught))
     return _with_warnings(settled, messages, backend, reference)

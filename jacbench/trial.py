@@ -13,7 +13,7 @@ import numpy as np
 from jacbench import agreement, operators, tree
 from jacbench.backend import Backend, Method, Native, Prepared, Target
 from jacbench.cell import CellResult, Verdict
-from jacbench.derived import bound
+from jacbench.derived import shifted
 from jacbench.fault import KnownFault
 from jacbench.layout import Array, Layout
 from jacbench.operators.operator import Sizes
@@ -108,11 +108,11 @@ class Trial:
 
     def _target(self, x: Native, constants: tuple[Native, ...]) -> Target:
         problem = self.problem
-        functions = bound(problem, self.result.cell.backend, self.backend.xp)
-        keeps_aux = problem.has_aux and self.operator.name == "value_and_jacobian"
-
+        name, xp = self.result.cell.backend, self.backend.xp
+        function = problem.bound(name, xp)
+        keeps_aux = problem.has_aux and self.operator.returns_value
         return Target(
-            function=functions.value_and_aux if keeps_aux else functions.value,
+            function=function if keeps_aux else problem.value_alone(function),
             x=x,
             constants=constants,
             y_shape=self.reference.here.y.shape,
@@ -123,7 +123,7 @@ class Trial:
             vector=self._native_vector(x),
             in_axes=problem.in_axes or (),
             has_aux=keeps_aux,
-            intermediate=functions.intermediate,
+            intermediate=shifted(problem, name, xp),
         )
 
     def _native_vector(self, x: Native) -> Native:
@@ -225,7 +225,7 @@ class Trial:
 
     def _check_returned_value(self, native: Native, point: Point, target: Target) -> None:
         """Check what a method returns beside its derivative."""
-        if self.operator.name != "value_and_jacobian":
+        if not self.operator.returns_value:
             return
         value, aux, _ = self._parts(native, target)
         self._check_value(value, point.y, "the value returned beside J", "differs")

@@ -18,7 +18,6 @@ import mpmath
 import numpy as np
 
 from jacbench import namespace, tree
-from jacbench.derived import bound
 from jacbench.problem import Problem
 
 DIGITS = 60
@@ -247,7 +246,7 @@ class Function:
     def __init__(self, problem: Problem, x: Any, constants: tuple[Any, ...]) -> None:
         self.name = problem.name
         self.cuts = Cuts()
-        self.function = bound(problem, "", operations(self.cuts)).value
+        self.function = problem.value_alone(problem.neutral(operations(self.cuts)))
         self.constants = tuple(tree.map_leaves(exact, constant) for constant in constants)
         self.x = tree.map_leaves(lambda leaf: np.asarray(exact(leaf), dtype=object), x)
         self.y = self.at(self.x)

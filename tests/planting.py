@@ -18,7 +18,6 @@ import numpy as np
 from jacbench import operators, problems, registry, tree
 from jacbench.backend import Method, Prepared, Target
 from jacbench.cell import Cell, Verdict
-from jacbench.derived import bound
 from jacbench.evaluator import home
 from jacbench.layout import Array, Layout
 from jacbench.operators.operator import Sizes
@@ -231,14 +230,14 @@ def _observe(problem: Problem, method: Method, name: str) -> list[Any]:
 
     here, other = put(points.here.x), put(points.elsewhere.x)
     constants = tuple(put(constant) for constant in points.here.constants)
-    functions, operator = bound(problem, cell.backend, backend.xp), operators.get(cell.operator)
+    function, operator = problem.bound(cell.backend, backend.xp), operators.get(cell.operator)
     vector = operator.vector(_sizes(name, points.here), problem.seed)
     has_aux = problem.has_aux and cell.operator == "value_and_jacobian"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        value = functions.value_and_aux(other, *constants)
+        value = function(other, *constants)
         target = Target(
-            function=functions.value_and_aux if has_aux else functions.value,
+            function=function if has_aux else problem.value_alone(function),
             x=here,
             constants=constants,
             y_shape=points.here.y.shape,

@@ -31,7 +31,6 @@ from rich.table import Table
 from jacbench import problems, registry, tree
 from jacbench.backend import Target
 from jacbench.consensus import LIMIT as WITNESSES_AGREE
-from jacbench.derived import bound
 from jacbench.errors import JacbenchError
 from jacbench.evaluator import Evaluator
 from jacbench.problem import Problem
@@ -169,7 +168,7 @@ def distance(found: Any, expected: Any) -> float:
 
 def by_complex_step(problem: Problem) -> Confirmed:
     """Hold the whole matrix against the complex step, which is right to rounding."""
-    function = bound(problem, "", registry.load("numpy").xp).value
+    function = problem.value_alone(problem.neutral(registry.load("numpy").xp))
     errors = [
         distance(J, computed("numpy.complex-step", function, x, problem.constants))
         for x, J in points(problem)
@@ -247,7 +246,7 @@ def by_witness(problem: Problem, backend: str) -> Confirmed:
 
     What they share is the function alone: one is in reverse, the other in forward mode.
     """
-    function = bound(problem, backend, registry.load(backend).xp).value
+    function = problem.value_alone(problem.bound(backend, registry.load(backend).xp))
     errors = []
     for x, J in points(problem, backend):
         for witness in reversed(registry.load(backend).witnesses):
@@ -273,7 +272,7 @@ def flat_function(problem: Problem, backend: str, x: Any) -> Callable[[Any], Any
         return lambda x: evaluator.value(x, problem.constants).reshape(-1)
     cuts = mp_namespace.Cuts()
     xp = SimpleNamespace(**{**vars(registry.load("numpy").xp), "stop_gradient": cuts})
-    value = bound(problem, "", xp).value
+    value = problem.value_alone(problem.neutral(xp))
 
     def function(x: Any) -> Any:
         y = np.asarray(value(x, *problem.constants)).reshape(-1)

@@ -221,4 +221,4 @@ def test_a_function_without_a_derivative_anywhere_has_zeros() -> None:
     assert agreed.kind == "consensus"
     assert agreed.here.jacobian.shape == (4, 3)
     assert not agreed.here.jacobian.any()
-    assert agreed.unused() == ["['b']", "['w']"]
+    assert agreed.unused == ["['b']", "['w']"]

@@ -458,3 +458,21 @@ def test_no_derived_problem_changes_its_base() -> None:
     for derived in (LINEAR.at("Z"), LINEAR.outputs([0]), LINEAR.subset("*")):
         assert derived is not LINEAR
     assert fields(LINEAR) == before
+
+
+def test_the_hooks_leave_aux_alone() -> None:
+    pytest.importorskip("torch")
+
+    def function(xp: Any, x: Any, tap: Any = untapped) -> Any:
+        z = tap("z", xp.sin(x))
+        return xp.square(z), {"z": z}
+
+    base = Problem(
+        name="both", function=function, x=np.array([0.3, 0.8]), tapped=True, has_aux=True
+    )
+    problem = base.at("z")
+    own = Harness(1, Limits(), {problem.name: problem}, verify_pins=False)
+    for method in ("torch.retain-grad", "torch.register-hook", "torch.func.jacrev"):
+        cell = Cell(problem.name, "jacobian", method, "torch", "cpu", "float64", 1)
+        result = own.settle(cell).result
+        assert result.verdict is Verdict.AGREES, (method, result.reason, result.traceback)

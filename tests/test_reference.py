@@ -152,8 +152,8 @@ def test_leaves_without_effect_are_named() -> None:
     x = (np.ones(2), (np.array([1.0, -1.0]), np.ones(2)), np.ones(()))
     # by b it is zero at the first point alone
     found = reference(make(function, x=x), "float64")
-    assert found.unused() == ["[1][1]", "[2]"]
-    assert reference(make(smooth), "float64").unused() == []
+    assert found.unused == ["[1][1]", "[2]"]
+    assert reference(make(smooth), "float64").unused == []
 
 
 def test_what_stands_beside_the_value_is_kept() -> None:

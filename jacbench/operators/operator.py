@@ -57,9 +57,17 @@ class Operator(ABC):
     A method's result is laid out as :class:`jacbench.layout.Layout` says, over the shapes of
     ``rows`` and ``columns`` given here: a Jacobian has the outputs as rows and the inputs as
     columns, a vjp has one row, a jvp one column.
+
+    Attributes
+    ----------
+    name
+        By which it is selected.
+    returns_value
+        True where a method returns the function's value, and aux, beside the derivative.
     """
 
     name: str
+    returns_value: bool = False
 
     @abstractmethod
     def shapes(self, sizes: Sizes) -> tuple[Shape, list[Shape]]:

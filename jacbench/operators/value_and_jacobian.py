@@ -16,6 +16,7 @@ class ValueAndJacobian(Operator):
     """
 
     name = "value_and_jacobian"
+    returns_value = True
 
     def shapes(self, sizes: Sizes) -> tuple[Shape, list[Shape]]:
         """Return y.shape, and the shapes of the leaves of x."""
