@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
@@ -88,10 +88,21 @@ class CellResult:
         Preparation and the first call after it, seconds.
     median_s
         Median time of one call in steady state, seconds.
+    low_s, high_s
+        Ends of the 95 % interval of the median, seconds, see :mod:`jacbench.statistics`.
     iqr_s
         Interquartile range of the rounds' times of one call, seconds.
-    rounds, iterations
-        Timed rounds over all visits, and calls per round.
+    cpu_s
+        CPU time of the process for one call, mean over all timed calls, seconds.
+    device_s
+        On CUDA: time of one call by the device's own events, median, seconds.
+    outliers
+        Rounds beyond Tukey's fences by class, see :func:`jacbench.statistics.outliers`.
+    cautions
+        Why the time is to be read with care, a line each: a wide interval, a busy machine, a
+        device that tells another time than the wall clock.
+    visits, rounds, iterations
+        Separate stretches, timed rounds over all of them, and calls per round.
     peak_bytes
         Memory of the process above its state before one call; device memory on CUDA.
     chunk_size
@@ -100,6 +111,8 @@ class CellResult:
         What the method's preparation found out.
     traceback
         For ``failed``: the whole traceback, without absolute paths.
+    problem_hash, method_hash
+        Of the source of the problem and of the method: an edited one is another cell.
     """
 
     cell: Cell
@@ -114,13 +127,22 @@ class CellResult:
     prepare_s: float | None = None
     first_call_s: float | None = None
     median_s: float | None = None
+    low_s: float | None = None
+    high_s: float | None = None
     iqr_s: float | None = None
+    cpu_s: float | None = None
+    device_s: float | None = None
+    outliers: Mapping[str, int] = field(default_factory=dict)
+    cautions: Sequence[str] = ()
+    visits: int | None = None
     rounds: int | None = None
     iterations: int | None = None
     peak_bytes: int | None = None
     chunk_size: int | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
     traceback: str | None = None
+    problem_hash: str | None = None
+    method_hash: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return one flat object: the cell's fields, then what became of it."""
