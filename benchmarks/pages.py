@@ -64,7 +64,7 @@ def readme_table(run: Run) -> str:
     cells = [r for r in run.cells if (r.cell.problem, r.cell.dtype) == (SHOWN, "float64")]
     file = io.StringIO()
     console = Console(file=file, width=150)
-    some = Run(cells, run.fingerprint, samples=run.samples)
+    some = Run(cells, run.fingerprint, visits=run.visits)
     console.print(table.terminal(some, console, timed=True))
     text = file.getvalue().partition(table.LEGEND[:20])[0]
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]

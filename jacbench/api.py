@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jacbench import catalog, driver, in_process, problems, results, selection
+from jacbench import resume as resumption
 from jacbench.cell import Cell
 from jacbench.errors import JacbenchError
 from jacbench.native import batch_jacobian, jacobian, jvp, value_and_jacobian, vjp
@@ -45,10 +46,12 @@ def check(
     operators: Sequence[str] = (),
     devices: Sequence[str] = (),
     dtypes: Sequence[str] = (),
-    threads: int = 1,
+    threads: int | Sequence[int] = 1,
     timeout_s: float = 300.0,
+    start_timeout_s: float = 120.0,
     memory: str | None = None,
     chunk_size: int | None = None,
+    cpus: Sequence[int] | None = None,
     progress: driver.Progress | None = None,
 ) -> Run:
     """Check that the selected methods agree with the reference; time nothing.
@@ -64,13 +67,18 @@ def check(
         Patterns and names, as on the command line; empty: all methods, all operators, ``cpu``,
         ``float64``.
     threads
-        Threads that every library may use.
+        Threads that every library may use; several numbers: each cell with each.
     timeout_s
         What one cell may take, seconds.
+    start_timeout_s
+        What a worker may take to start, imports included, seconds.
     memory
-        What checking one Jacobian may need, such as ``2GiB``; None: 80 % of what is free.
+        What one cell may need, such as ``2GiB``; None: 80 % of what is free is refused before it
+        is tried, and 90 % of it ends the worker that takes it.
     chunk_size
         Rows or columns at a time, for methods that take it.
+    cpus
+        Processors that workers are bound to.
     progress
         Is told what goes on.
 
@@ -80,17 +88,16 @@ def check(
         For what was asked wrongly, in one line.
     """
     settings = Settings(
-        threads=threads,
         timeout_s=timeout_s,
+        start_timeout_s=start_timeout_s,
         memory=memory,
         chunk_size=chunk_size,
+        cpus=None if cpus is None else tuple(cpus),
         timed=False,
     )
     return _go(
         what,
-        Selection(
-            methods=methods, operators=operators, devices=devices, dtypes=dtypes, threads=threads
-        ),
+        _selection(methods, operators, devices, dtypes, threads),
         settings,
         progress,
         None,
@@ -103,14 +110,18 @@ def run(
     operators: Sequence[str] = (),
     devices: Sequence[str] = (),
     dtypes: Sequence[str] = (),
-    threads: int = 1,
+    threads: int | Sequence[int] = 1,
     timeout_s: float = 300.0,
+    start_timeout_s: float = 120.0,
     memory: str | None = None,
     chunk_size: int | None = None,
+    cpus: Sequence[int] | None = None,
     visits: int = 3,
     budget_s: float = 0.6,
+    total_s: float | None = None,
     seed: int = 0,
     output: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
     progress: driver.Progress | None = None,
 ) -> Run:
     """Check the selected cells, then time those that agree.
@@ -123,29 +134,72 @@ def run(
         Separate stretches in which each cell is measured, in random order.
     budget_s
         Time spent on timing one cell over all visits, seconds.
+    total_s
+        Time that the whole run may take, seconds; what is left once every cell has had its visits
+        is spent where intervals are widest. None: as long as it takes.
     seed
         Of the random order.
     output
         A folder that gets a results file; None: none is written.
+    resume
+        A results file that lacks some cells: they are measured as it says, and added to it. Of the
+        other arguments only ``total_s`` and ``progress`` count then.
 
     Raises
     ------
     JacbenchError
         For what was asked wrongly, in one line, before anything is computed.
     """
+    if resume is not None:
+        return resumption.resume(resume, what, total_s, progress or Quiet())
     settings = Settings(
-        threads=threads,
         visits=visits,
         budget_s=budget_s,
+        total_s=total_s,
         timeout_s=timeout_s,
+        start_timeout_s=start_timeout_s,
         memory=memory,
         chunk_size=chunk_size,
+        cpus=None if cpus is None else tuple(cpus),
         seed=seed,
     )
-    chosen = Selection(
-        methods=methods, operators=operators, devices=devices, dtypes=dtypes, threads=threads
-    )
+    chosen = _selection(methods, operators, devices, dtypes, threads)
     return _go(what, chosen, settings, progress, None if output is None else Path(output))
+
+
+def _selection(
+    methods: Sequence[str],
+    operators: Sequence[str],
+    devices: Sequence[str],
+    dtypes: Sequence[str],
+    threads: int | Sequence[int],
+) -> Selection:
+    return Selection(
+        methods=methods,
+        operators=operators,
+        devices=devices,
+        dtypes=dtypes,
+        threads=threads,
+    )
+
+
+def _say_what_only_workers_can(
+    what: Sequence[str | Problem], chosen: Selection, settings: Settings
+) -> None:
+    """Raise where a problem given as an object is asked for what needs a process of its own."""
+    if not any(isinstance(item, Problem) for item in what):
+        return
+    asked = {
+        "several numbers of threads": len(chosen.every_number_of_threads()) > 1,
+        "a choice of processors": settings.cpus is not None,
+        "a budget": settings.total_s is not None,
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            raise JacbenchError(
+                f"{name} for a problem given as an object: it runs in this process, and only "
+                "workers have that: leave it out"
+            )
 
 
 def _go(
@@ -155,6 +209,7 @@ def _go(
     progress: driver.Progress | None,
     folder: Path | None,
 ) -> Run:
+    _say_what_only_workers_can(what, chosen, settings)
     given = {item.name: item for item in what if isinstance(item, Problem)}
     patterns = [item for item in what if isinstance(item, str)]
     strangers = [item for item in what if not isinstance(item, (str, Problem))]
@@ -171,6 +226,8 @@ def _go(
     save = driver.keep_nothing if folder is None else Store(folder, settings)
     if not own:
         return driver.drive(cells, settings, progress or Quiet(), save)
+    if cells:
+        save(results.not_run([*cells, *own]), final=False)
     here = in_process.measure(own, given, settings)
     if cells:
         save(here, final=False)

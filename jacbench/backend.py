@@ -293,6 +293,33 @@ class Backend(ABC):
         del exc
         return None
 
+    def out_of_memory(self, exc: BaseException) -> bool:
+        """Say whether ``exc`` is how the library says that memory is short, on any device."""
+        return isinstance(exc, MemoryError)
+
+    def state(self) -> Mapping[str, Any]:
+        """Return the library's settings of the whole process, by names that a person can read.
+
+        Values that compare with ``==``, in microseconds: it is called before and after a cell is
+        settled, and a method that leaves another value behind has failed. A key reads on from
+        "changed ...", such as ``torch's default dtype``.
+        """
+        return {}
+
+    def generators(self) -> Mapping[str, Any]:
+        """Return the states of the library's global random generators, by a word for each.
+
+        Drawing from them is no fault: they are put back, and the cell says that they were used.
+        """
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what :meth:`state` or :meth:`generators` returned: those entries that changed.
+
+        Called with one entry at a time.
+        """
+        del state
+
     def adapt(
         self, model: Any, inputs: tuple[Any, ...], wrt: str, output: str | int | None
     ) -> Adapted:
@@ -317,7 +344,10 @@ class Backend(ABC):
         return type(value).__module__.partition(".")[0] == "numpy"
 
     def device_of(self, array: Native) -> str:
-        """Return the device that holds a native array: ``cpu`` or ``cuda:i``."""
+        """Return the device that holds a native array: ``cpu`` or ``cuda:i``.
+
+        A result has to lie on its cell's device: a backend with devices says where.
+        """
         del array
         return "cpu"
 
@@ -333,14 +363,25 @@ class Backend(ABC):
         del call, device
         return None
 
+    def device_seconds(self, call: Callable[[], object], device: str) -> float | None:
+        """Return the time of one ``call`` by the clock of a CUDA device, seconds.
+
+        None where the library has no such clock, and on the CPU.
+        """
+        del call, device
+        return None
+
 
 class HostBackend(Backend):
     """A backend whose arrays are NumPy's: on the CPU, with threads pinned by the environment."""
 
     def configure(self, threads: int) -> Mapping[str, str | int | bool]:
-        """Change nothing: the environment holds NumPy's threads."""
+        """Change nothing: the environment holds NumPy's threads; say what its BLAS uses."""
+        from jacbench import blas  # noqa: PLC0415 - only once NumPy is there
+
         del threads
-        return {}
+        found = blas.threads()
+        return {} if found is None else {"blas_threads": found}
 
     def put(self, array: Any, device: str, dtype: str) -> Native:
         """Return a copy; integer constants keep their dtype."""

@@ -27,7 +27,7 @@ class Verdict(StrEnum):
     KNOWN_FAULT = "known fault"
     """The library gives a wrong Jacobian here, and its developers know: never timed."""
     NOT_RUN = "not run"
-    """Only in a run that was interrupted, or that is still under way."""
+    """Only in a run that was interrupted, whose budget was spent, or that is still under way."""
 
     @property
     def is_fault(self) -> bool:

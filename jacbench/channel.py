@@ -24,6 +24,8 @@ from jacbench import scrub
 _TELLING = ("Fatal Python error", "ERROR", "INTERNALERROR>", "terminate called")
 _LAST_BYTES = 65536
 """How much of a worker's output is searched for its last words."""
+_DRAIN_S = 2.0
+"""How long the last events of a process that has died may be on their way."""
 
 
 class Upward:
@@ -78,6 +80,7 @@ class Downward:
             )
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._ended = False
+        self._forgotten = 0
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
@@ -119,9 +122,21 @@ class Downward:
         try:
             event = self._events.get(timeout=max(0.0, seconds))
         except queue.Empty:
-            return None
+            if self._process.poll() is None:
+                return None
+            event = self._left_behind()
         self._ended = event is None
         return event
+
+    def _left_behind(self) -> dict[str, Any] | None:
+        """Return the next event of a process that has died; None where there are no more.
+
+        What it forked may hold the channel open for as long as it lives: no end comes then.
+        """
+        try:
+            return self._events.get(timeout=_DRAIN_S)
+        except queue.Empty:
+            return None
 
     def ended(self) -> bool:
         """Say whether every event has been read and none will come."""
@@ -143,6 +158,11 @@ class Downward:
             self._process.wait(seconds)
         return self._process.poll() is not None
 
+    def forget(self) -> None:
+        """Leave what was said so far out of the epitaph: it is of what is done by now."""
+        with contextlib.suppress(OSError):
+            self._forgotten = self._output.stat().st_size
+
     def epitaph(self) -> str:
         """Return how the process ended and the last thing it said, in one line."""
         said = self._last_words()
@@ -160,7 +180,7 @@ class Downward:
     def _last_words(self) -> str:
         try:
             with self._output.open("rb") as file:
-                file.seek(max(0, self._output.stat().st_size - _LAST_BYTES))
+                file.seek(max(self._forgotten, self._output.stat().st_size - _LAST_BYTES))
                 text = file.read().decode("utf-8", "replace")
         except OSError:
             return ""
@@ -172,7 +192,7 @@ def _event(line: bytes) -> dict[str, Any] | None:
     """Return the event in ``line``; None for what was printed before the channel was taken."""
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jacbench.commands.gate import gate
 from jacbench.errors import JacbenchError
 
 if TYPE_CHECKING:
@@ -50,16 +51,25 @@ Dtypes = Annotated[
     list[str] | None, typer.Option("--dtype", help="float64 (default), float32, or all.")
 ]
 Threads = Annotated[
-    int, typer.Option("--threads", metavar="N", help="Threads that every library may use.")
+    str,
+    typer.Option(
+        "--threads", metavar="N[,N...]", help="Threads that every library may use: 1, or 1,2,4."
+    ),
 ]
 Timeout = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", help="What one cell may take.")
 ]
+StartTimeout = Annotated[
+    float,
+    typer.Option("--start-timeout", metavar="SECONDS", help="What a worker may take to start."),
+]
+Cpus = Annotated[
+    str | None,
+    typer.Option("--cpus", metavar="LIST", help="Processors that workers are bound to: 0,2-3."),
+]
 Memory = Annotated[
     str | None,
-    typer.Option(
-        "--memory", metavar="SIZE", help="What checking one Jacobian may need, e.g. 2GiB."
-    ),
+    typer.Option("--memory", metavar="SIZE", help="What one cell may need, e.g. 2GiB."),
 ]
 ChunkSize = Annotated[
     int | None,
@@ -93,10 +103,12 @@ def check(
     operator: Operators = None,
     device: Devices = None,
     dtype: Dtypes = None,
-    threads: Threads = 1,
+    threads: Threads = "1",
     timeout: Timeout = 300.0,
+    start_timeout: StartTimeout = 120.0,
     memory: Memory = None,
     chunk_size: ChunkSize = None,
+    cpus: Cpus = None,
     json_file: Json = None,
 ) -> None:
     """Check that methods agree with the reference, and time nothing."""
@@ -111,10 +123,12 @@ def check(
             operators=operator or (),
             devices=device or (),
             dtypes=dtype or (),
-            threads=threads,
+            threads=_numbers(threads),
             timeout_s=timeout,
+            start_timeout_s=start_timeout,
             memory=memory,
             chunk_size=chunk_size,
+            cpus=_processors(cpus),
             progress=progress,
         )
     _report(run, json_file, timed=False)
@@ -122,15 +136,18 @@ def check(
 
 @app.command()
 def run(
+    context: typer.Context,
     patterns: Patterns = None,
     method: Methods = None,
     operator: Operators = None,
     device: Devices = None,
     dtype: Dtypes = None,
-    threads: Threads = 1,
+    threads: Threads = "1",
     timeout: Timeout = 300.0,
+    start_timeout: StartTimeout = 120.0,
     memory: Memory = None,
     chunk_size: ChunkSize = None,
+    cpus: Cpus = None,
     visits: Annotated[
         int, typer.Option("--visits", metavar="N", help="Separate stretches per cell.")
     ] = 3,
@@ -138,10 +155,26 @@ def run(
         float,
         typer.Option("--cell-seconds", metavar="SECONDS", help="Time spent on timing one cell."),
     ] = 0.6,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            "--budget",
+            metavar="SECONDS",
+            help="What the whole run may take; what is left goes where intervals are widest.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the random order of visits.")] = 0,
     output: Annotated[
         Path, typer.Option("--output", metavar="FOLDER", help="Where the results file goes.")
     ] = Path("results"),
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="RESULTS",
+            help="Measure what this results file lacks, as it was measured, and add it there.",
+        ),
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Check agreement, then time what agrees; write one results file."""
@@ -149,6 +182,8 @@ def run(
     from jacbench.progress import shown  # noqa: PLC0415
 
     _writable(json_file)
+    if resume is not None:
+        _alone(context)
     with shown(_console(stderr=True)) as progress:
         done = api.run(
             *(patterns or ()),
@@ -156,17 +191,59 @@ def run(
             operators=operator or (),
             devices=device or (),
             dtypes=dtype or (),
-            threads=threads,
+            threads=_numbers(threads),
             timeout_s=timeout,
+            start_timeout_s=start_timeout,
             memory=memory,
             chunk_size=chunk_size,
+            cpus=_processors(cpus),
             visits=visits,
             budget_s=cell_seconds,
+            total_s=budget,
             seed=seed,
             output=output,
+            resume=resume,
             progress=progress,
         )
+    if resume is not None and _complete(done):
+        sys.stderr.write(f"jacbench: results file {str(resume)!r}: {done.ending}\n")
+        _printed_as_json(done.to_json(), json_file)
+        return
     _report(done, json_file, timed=True)
+
+
+def _alone(context: typer.Context) -> None:
+    """Say which option has no place beside ``--resume``."""
+    beside = {"resume", "budget", "json_file", "patterns"}
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        given = context.get_parameter_source(name)
+        if name not in beside and given is not None and given.name == "COMMANDLINE":
+            raise JacbenchError(
+                f"--resume takes cells and settings from its file: leave out {parameter.opts[-1]}"
+            )
+
+
+def _complete(run: Run) -> bool:
+    from jacbench.resume import COMPLETE  # noqa: PLC0415
+
+    return run.ending == COMPLETE
+
+
+def _numbers(text: str) -> list[int]:
+    """Return the numbers of threads in ``1,2,4``."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise JacbenchError(
+            f"--threads {text!r}: give whole numbers of at least 1, such as 1,2,4"
+        ) from None
+
+
+def _processors(text: str | None) -> tuple[int, ...] | None:
+    from jacbench import affinity  # noqa: PLC0415
+
+    return None if text is None else affinity.parse(text)
 
 
 @app.command()
@@ -198,6 +275,8 @@ def _report(run: Run, json_file: str | None, *, timed: bool, judge: bool = True)
         console = _console()
         console.print(table.terminal(run, console, timed=timed))
         console.print(table.summary(run), highlight=False, markup=False)
+        for line in filter(None, (table.spent(run), run.ending)):
+            console.print(table.printable(line), highlight=False, markup=False, soft_wrap=True)
         for why in run.absent.values():
             left_out = f"left out: {table.printable(why)}"
             console.print(left_out, highlight=False, markup=False, soft_wrap=True)
@@ -244,6 +323,9 @@ def _printed_as_json(content: dict[str, Any], json_file: str | None) -> bool:
         return True
     Path(json_file).write_text(text, encoding="utf-8")
     return False
+
+
+app.command()(gate)
 
 
 def main() -> None:

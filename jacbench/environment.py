@@ -14,6 +14,9 @@ _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 IMPORT_SENSITIVE = ("numpy", "torch", "jax")
 """Libraries that read the variables once, when they are imported."""
 
+PIN_MARGIN = 0.15
+"""A product on the threads asked for uses as many cores, and no more than this beyond them."""
+
 
 def pins(threads: int) -> dict[str, str]:
     """Return the environment variables that hold every library to ``threads`` threads.

@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import environment, interaction, memory, operators, problems, registry, scrub
+from jacbench import (
+    environment,
+    interaction,
+    memory,
+    operators,
+    problems,
+    process_state,
+    registry,
+    scrub,
+    source,
+)
 from jacbench.backend import Backend, Method, Target
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.errors import JacbenchError, MissingError
@@ -17,7 +27,7 @@ from jacbench.evaluator import home
 from jacbench.operators.operator import Sizes
 from jacbench.problem import Problem
 from jacbench.reference import Reference, outputs, reference
-from jacbench.settle import failed, guarded, refused, settle
+from jacbench.settle import failed, guarded, out_of_memory, refused, settle
 from jacbench.trial import Settled
 
 
@@ -66,16 +76,62 @@ class Harness:
         self._references: dict[tuple[str, str, str], Reference | JacbenchError] = {}
         self._interactions: dict[tuple[str, str, str], str | None] = {}
         self._outputs: dict[tuple[str, str], int] = {}
+        self._hashes: dict[str, str | None] = {}
+        self._before: process_state.State | None = None
 
     def problem(self, name: str) -> Problem:
         """Return the problem ``name``, given as an object or from the catalogue."""
         return self.given[name] if name in self.given else problems.get(name)
 
     def settle(self, cell: Cell) -> Settled:
-        """Return the settled ``cell``, settling it at the first call."""
+        """Return the settled ``cell``, settling it at the first call.
+
+        What follows is watched: :meth:`state_changes` compares with the process as it is now.
+        """
         if cell not in self.settled:
-            self.settled[cell] = self._settle(cell)
+            # Before a call can change what a function holds.
+            problem_hash = self._hash(
+                cell.problem, lambda: source.of_problem(self.problem(cell.problem))
+            )
+            settled = self._settle(cell)
+            method_hash = self._hash(
+                f"method {cell.method}", lambda: source.of_method(registry.method(cell.method))
+            )
+            result = replace(settled.result, problem_hash=problem_hash, method_hash=method_hash)
+            self.settled[cell] = replace(settled, result=result)
+        self._before = None
+        if self.settled[cell].prepared is not None:
+            self._before = process_state.take(registry.load(cell.backend))
         return self.settled[cell]
+
+    def state_changes(self) -> str | None:
+        """Return how the process changed since the last :meth:`settle`, and put it back.
+
+        To be called after a cell was timed: the 50th call may do what none before it did. One line
+        that says why the cell has failed; None where all is as it was.
+        """
+        if self._before is None:
+            return None
+        return process_state.put_back(self._before).reason
+
+    def pins_hold(self, backend: str) -> str | None:
+        """Return a caution where ``backend`` uses more cores than asked for; None where it holds.
+
+        Where nothing was measured, as in a check, nothing is said.
+        """
+        cores = self.settings.get(backend, {}).get("measured_cores")
+        if cores is None or cores <= self.threads * (1 + environment.PIN_MARGIN):
+            return None
+        return f"{backend} used {cores:.2g} cores where {self.threads} was asked for"
+
+    def _hash(self, name: str, compute: Callable[[], str]) -> str | None:
+        """Return the hash, computed once; None of what is absent or cannot be looked into."""
+        if name not in self._hashes:
+            try:
+                self._hashes[name] = compute()
+            except Exception:  # noqa: BLE001 - whatever an object's own attributes raise
+                self._hashes[name] = None
+        return self._hashes[name]
 
     def _settle(self, cell: Cell) -> Settled:
         result = CellResult(cell=cell, verdict=Verdict.NOT_RUN)
@@ -112,9 +168,16 @@ class Harness:
             told = replace(result, verdict=Verdict.FAILED, reason=str(exc))
             if exc.__cause__ is not None:
                 told = replace(failed(told, exc.__cause__), reason=scrub.text(str(exc)))
-            return Settled(told)
+            return Settled(self._or_too_large(told, exc))
         except Exception as exc:  # noqa: BLE001 - a backend that cannot be loaded or configured
-            return Settled(failed(result, exc))
+            return Settled(self._or_too_large(failed(result, exc), exc))
+
+    def _or_too_large(self, result: CellResult, exc: Exception) -> CellResult:
+        """Return the verdict on what a reference or a backend raised, outside of any method."""
+        name = result.cell.backend
+        if name not in self.settings or not out_of_memory(exc, registry.load(name)):
+            return result
+        return replace(result, verdict=Verdict.TOO_LARGE)
 
     def backend(self, name: str) -> Backend:
         """Return the backend, configured and verified at the first call."""
@@ -170,7 +233,10 @@ class Harness:
         with warnings.catch_warnings():
             # What a library says when it is first used is said of no cell.
             warnings.simplefilter("ignore")
+            before = process_state.take(backend)
             method.warm_up(_tiny_target(backend, method, cell))
+            # What a method leaves behind here it would not change a second time, in its cell.
+            process_state.put_back(before, first_use=True)
 
     def measure_memory(self, cell: Cell) -> int | None:
         """Return the peak memory of one call of a cell that agrees, in bytes.
@@ -187,6 +253,23 @@ class Harness:
             try:
                 return self._peak(cell, settled.prepared.call, settled.x)
             except Exception:  # noqa: BLE001 - whatever a method raises
+                return None
+
+    def leak_bytes(self, cell: Cell) -> int | None:
+        """Return by how much the process grows with every call of a cell that agrees, in bytes.
+
+        None where it does not, or where that cannot be said. Some 50 calls, 0.3 s; after
+        :meth:`measure_memory`, since its settings let a leak be seen.
+        """
+        prepared, x = self.settled[cell].prepared, self.settled[cell].x
+        if prepared is None or not memory.prepare_to_measure():
+            return None
+        call = prepared.call
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return memory.leak_bytes(lambda: call(x))
+            except Exception:  # noqa: BLE001 - whatever a method raises: its times stand
                 return None
 
     def _peak(self, cell: Cell, call: Callable[[Any], Any], x: Any) -> int | None:

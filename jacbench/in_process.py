@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -24,18 +25,29 @@ from jacbench.worker import write_cells
 def measure(cells: Sequence[Cell], given: Mapping[str, Problem], settings: Settings) -> Run:
     """Check ``cells`` of the ``given`` problems, and time them if ``settings`` say so.
 
+    All cells have the same number of threads: a process has its pools once.
+
     Threads are those that the libraries already have where they are imported; what a matrix
     product really uses is in the fingerprint.
     """
     if settings.timed:
         return _timed(cells, given, settings)
+    began = time.monotonic()
     limits = harness.Limits(settings.chunk_size, settings.memory_bytes)
-    own = harness.Harness(settings.threads, limits, given, verify_pins=False)
+    own = harness.Harness(cells[0].threads, limits, given, verify_pins=False)
     found = [own.settle(cell).result for cell in cells]
-    return Run(found, results.describe(own.settings), selection.absent())
+    wall = time.monotonic() - began
+    return Run(
+        found,
+        results.describe(own.settings),
+        selection.absent(),
+        seconds=results.accounted(wall, {"settling": wall}),
+        options=settings.to_json(),
+    )
 
 
 def _timed(cells: Sequence[Cell], given: Mapping[str, Problem], settings: Settings) -> Run:
+    began = time.monotonic()
     keep = _Keep()
     said = io.StringIO()
     with tempfile.TemporaryDirectory(prefix="jacbench-", ignore_cleanup_errors=True) as folder:
@@ -43,7 +55,7 @@ def _timed(cells: Sequence[Cell], given: Mapping[str, Problem], settings: Settin
         asked = write_cells(
             scratch / "cells.json", {cell: range(settings.visits) for cell in cells}
         )
-        words = settings.pytest_words(asked, scratch)
+        words = settings.pytest_words(asked, scratch, cells[0].threads)
         with _no_other_plugins(), redirect_stdout(said), redirect_stderr(said):
             code = pytest.main(words, plugins=[Given(given), keep])
     interrupted = code == pytest.ExitCode.INTERRUPTED
@@ -58,7 +70,19 @@ def _timed(cells: Sequence[Cell], given: Mapping[str, Problem], settings: Settin
         for cell in cells
     ]
     described = results.describe(keep.session.harness.settings)
-    return Run(found, described, selection.absent(), dict(keep.session.samples), interrupted)
+    visits = {
+        cell: [list(stretch.samples) for stretch in stretches]
+        for cell, stretches in keep.session.stretches.items()
+    }
+    return Run(
+        found,
+        described,
+        selection.absent(),
+        visits,
+        interrupted,
+        results.accounted(time.monotonic() - began, keep.session.seconds),
+        settings.to_json(),
+    )
 
 
 @contextmanager

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import itertools
 import math
 import re
+import statistics
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from jacbench.errors import JacbenchError
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+_ROLLUP = Path("/proc/self/smaps_rollup")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _M_MMAP_THRESHOLD = -3  # <malloc.h>
@@ -115,6 +120,93 @@ def peak_bytes(call: Callable[[], object]) -> int:
     peak = _status("VmHWM") - before
     del result
     return max(0, peak)
+
+
+LEAK_BYTES = 16 * 1024
+"""By how much a call has to grow the process: ``jax.jacfwd`` without ``jit``, which is traced anew
+in every call, fills JAX's caches by 3 to 10 KiB a call."""
+
+_LEAST_LEFT = 128 * 1024
+"""What some calls together have to leave behind: few calls tell a page from a leak less surely."""
+
+_PARTS = 3
+_LEAK_CALLS = 50
+_LEAK_SECONDS = 0.3
+_LEAST_CALLS = 8
+_WARM_CALLS = 3
+_SLOW_S = 0.15
+
+
+def leak_bytes(call: Callable[[], object]) -> int | None:
+    """Return by how much the process grows with every ``call``, in bytes; None where it does not.
+
+    None, too, for a call so slow that it cannot be made often enough. An allocator that grows in
+    steps grows in few of the calls; what waits for the garbage collector is collected before it
+    counts; and a growth that is seen has to be seen again, between two exact counts.
+    """
+    growth = _growth(call)
+    if len(growth) < _LEAST_CALLS - _WARM_CALLS or not _grows(growth):
+        return None
+    each = _confirmed(call, math.ceil(len(growth) / _PARTS))
+    # A cycle that is collected now was no leak, and leaves far less behind than it took.
+    leaks = statistics.median(each) > statistics.fmean(growth) / 4 and min(each) > LEAK_BYTES
+    return int(statistics.median(each)) if leaks else None
+
+
+def _confirmed(call: Callable[[], object], calls: int) -> list[float]:
+    """Return what a call left behind in each of several stretches of ``calls``, in bytes.
+
+    Nothing in a stretch that left too little in all to be told from a page here and there.
+    """
+    sizes = []
+    for stretch in range(_PARTS + 1):
+        for _ in range(calls if stretch else 0):
+            call()
+        gc.collect()
+        sizes.append(_settled_bytes())
+    left = [after - before for before, after in itertools.pairwise(sizes)]
+    return [grown / calls if grown > _LEAST_LEFT else 0.0 for grown in left]
+
+
+def leak_caution(leak: int) -> str:
+    """Return the line that a person reads beside the cell's figures."""
+    return f"leaks {format_size(leak)} a call"
+
+
+def _growth(call: Callable[[], object]) -> list[int]:
+    """Return the growth of the process in each call after the first ones, in bytes."""
+    sizes = [_status("VmRSS")]
+    start = time.perf_counter()
+    while len(sizes) <= _LEAK_CALLS:
+        spent, calls = time.perf_counter() - start, len(sizes) - 1
+        if spent > _LEAK_SECONDS and (calls >= _LEAST_CALLS or spent > calls * _SLOW_S):
+            break
+        call()
+        sizes.append(_status("VmRSS"))
+    warm = sizes[_WARM_CALLS:]
+    return [after - before for before, after in itertools.pairwise(warm)]
+
+
+def _grows(growth: list[int]) -> bool:
+    """Say whether the process grows all along, and not in its first calls alone.
+
+    Not in how many of the calls: Linux before 6.16 adds a process's pages up per processor, some
+    hundred KiB at a time.
+    """
+    half = len(growth) // 2
+    return min(statistics.fmean(growth[:half]), statistics.fmean(growth[half:])) > LEAK_BYTES / 2
+
+
+def _settled_bytes() -> int:
+    """Return the resident memory without what is free, counted page by page where that is told."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+    try:
+        match = re.search(r"^Rss:\s+(\d+) kB", _ROLLUP.read_text(), re.MULTILINE)
+    except OSError:
+        match = None
+    return int(match[1]) * 1024 if match else _status("VmRSS")
 
 
 def _status(field: str) -> int:

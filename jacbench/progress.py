@@ -22,6 +22,9 @@ from jacbench.cell import Cell
 class Quiet:
     """Says nothing."""
 
+    def begin(self, what: str) -> None:
+        """Say nothing."""
+
     def start(self, cell: Cell, what: str) -> None:
         """Say nothing."""
 
@@ -35,6 +38,10 @@ class Bar:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("starting", total=None)
+
+    def begin(self, what: str) -> None:
+        """Say what goes on besides cells."""
+        self._progress.update(self._task, description=escape(what))
 
     def start(self, cell: Cell, what: str) -> None:
         """Name the cell and what is done with it."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import pytest
 
+from jacbench.channel import Upward
 from jacbench.session import Session, session_of
+from jacbench.turns import Turns
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what checking one Jacobian may need, e.g. 2GiB (default: 80%% of what is free)",
     )
     group.addoption(
+        "--jacbench-cpus",
+        default=None,
+        metavar="LIST",
+        help="processors that the session is bound to, e.g. 0,2-3 (default: any)",
+    )
+    group.addoption(
         "--jacbench-visits",
         type=int,
         default=1,
@@ -57,10 +65,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     for name, what in (
         ("cells", "cells and visits to measure, as JSON (between driver and worker)"),
-        ("events", "file for events (between driver and worker)"),
         ("seed", "seed of the random order of visits"),
     ):
         group.addoption(f"--jacbench-{name}", default=None, metavar=name.upper(), help=what)
+    group.addoption(
+        "--jacbench-worker",
+        action="store_true",
+        help="run cells as commands on standard input say (between driver and worker)",
+    )
     group.addoption(
         "--jacbench-check", action="store_true", help="check agreement, and time nothing"
     )
@@ -68,7 +80,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register this session's part, which waits until a cell is collected."""
-    config.pluginmanager.register(Session(config), "jacbench-session")
+    session = Session(config)
+    config.pluginmanager.register(session, "jacbench-session")
+    if config.getoption("jacbench_worker"):
+        config.pluginmanager.register(Turns(session, Upward()), "jacbench-turns")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -10,22 +11,25 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from jacbench.cell import CellResult
 from jacbench.errors import JacbenchError
-from jacbench.results import SCHEMA, Run
+from jacbench.results import SCHEMA, Run, from_json
 
 _WORDS = ("problem", "operator", "method", "backend", "device", "dtype")
 _NUMBERS = (
     *("m", "n", "error", "tolerance", "prepare_s", "first_call_s", "median_s", "iqr_s"),
-    *("rounds", "iterations", "peak_bytes", "chunk_size"),
+    *("low_s", "high_s", "cpu_s", "device_s"),
+    *("visits", "rounds", "iterations", "peak_bytes", "chunk_size"),
 )
+_WORDS_OR_NOTHING = ("reason", "reference", "traceback", "problem_hash", "method_hash")
 KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(_WORDS, (str,)),
     "threads": (int,),
     **dict.fromkeys(_NUMBERS, (int, float, NoneType)),
-    **dict.fromkeys(("reason", "reference", "traceback"), (str, NoneType)),
+    **dict.fromkeys(_WORDS_OR_NOTHING, (str, NoneType)),
     "worst": (dict, NoneType),
     "notes": (dict,),
+    "outliers": (dict,),
+    "cautions": (list,),
 }
 """What each field of a cell may be; a reader refuses anything else."""
 
@@ -86,20 +90,34 @@ def _is_benchmark(content: Any) -> bool:
 def _parse(inner: Mapping[str, Any], benchmarks: Sequence[Any]) -> Run:
     for row in inner["cells"]:
         _check_kinds(row)
-    cells = [CellResult.from_json(row) for row in inner["cells"]]
+    cells = [from_json(row) for row in inner["cells"]]
     by_key = {result.cell.key: result.cell for result in cells}
-    samples = {
-        by_key[row["param"]]: [_finite(value) for value in row["stats"].get("data", [])]
-        for row in benchmarks
-        if row.get("param") in by_key
+    visits = {
+        by_key[row["param"]]: _visits(row) for row in benchmarks if row.get("param") in by_key
     }
+    ending = inner.get("ending")
     return Run(
         cells,
         dict(inner["fingerprint"]),
         {str(name): str(why) for name, why in dict(inner.get("absent", {})).items()},
-        samples,
+        visits,
         bool(inner.get("interrupted", False)),
+        {str(name): _finite(value) for name, value in dict(inner.get("seconds", {})).items()},
+        dict(inner.get("options", {})),
+        None if ending is None else str(ending),
     )
+
+
+def _visits(row: Mapping[str, Any]) -> list[list[float]]:
+    """Return the samples of a row by visit; all in one where the file does not say."""
+    data = [_finite(value) for value in row["stats"].get("data", [])]
+    rounds = row.get("extra_info", {}).get("visit_rounds")
+    if not isinstance(rounds, list) or any(type(n) is not int or n < 1 for n in rounds):
+        return [data] if data else []
+    if sum(rounds) != len(data):
+        raise ValueError(f"{len(data)} samples, and visits of {sum(rounds)}")
+    ends = list(itertools.accumulate(rounds))
+    return [data[end - count : end] for end, count in zip(ends, rounds, strict=True)]
 
 
 def _check_kinds(row: Mapping[str, Any]) -> None:
@@ -111,6 +129,11 @@ def _check_kinds(row: Mapping[str, Any]) -> None:
             raise TypeError(f"{name} is {str(value)[:80]!r}")
         if isinstance(value, (int, float)):
             _finite(value)
+    for count in row.get("outliers", {}).values():
+        _finite(count)
+    for caution in row.get("cautions", ()):
+        if not isinstance(caution, str):
+            raise TypeError(f"a caution is {str(caution)[:80]!r}")
 
 
 def _finite(value: Any) -> float:

@@ -52,11 +52,13 @@ class Store:
         Gets a file of its own; it is an error, before anything is computed, if it cannot.
     settings
         How the run measures.
+    path
+        A file to write over instead, whole each time.
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, path: Path | None = None) -> None:
         check_folder(folder)
-        self._path = new_path(folder)
+        self._path = new_path(folder) if path is None else path
         self._options = settings.benchmark_options()
 
     def __call__(self, run: Run, *, final: bool) -> None:

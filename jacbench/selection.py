@@ -32,7 +32,7 @@ class Selection:
     dtypes
         ``float64``, ``float32``, or ``all``.
     threads
-        Threads that every library may use, at least 1.
+        Threads that every library may use, at least 1; several numbers: each cell with each.
     operators
         Names of operators, or ``all``; empty: all that a problem has.
     """
@@ -41,8 +41,13 @@ class Selection:
     methods: Sequence[str] = field(default_factory=list)
     devices: Sequence[str] = field(default_factory=list)
     dtypes: Sequence[str] = field(default_factory=list)
-    threads: int = 1
+    threads: int | Sequence[int] = 1
     operators: Sequence[str] = field(default_factory=list)
+
+    def every_number_of_threads(self) -> list[int]:
+        """Return the numbers of threads, each once."""
+        asked = (self.threads,) if isinstance(self.threads, int) else self.threads
+        return list(dict.fromkeys(asked))
 
     def over(self, patterns: Sequence[str]) -> Selection:
         """Return the same selection over other problems."""
@@ -57,8 +62,10 @@ def cells(selection: Selection, *, given: Mapping[str, Problem] | None = None) -
     left out, see :func:`absent`. So is what makes no sense for a problem, unless it was named: an
     operator that the problem has not, or a hook on an intermediate value where x is none.
     """
-    if selection.threads < 1:
-        raise JacbenchError(f"--threads {selection.threads}: give a whole number of at least 1")
+    every = selection.every_number_of_threads()
+    for threads in every:
+        if threads < 1:
+            raise JacbenchError(f"--threads {threads}: give a whole number of at least 1")
     offers = _offers(selection, given or {})
     dtypes = _dtypes(selection.dtypes)
     asked = _operators(selection.operators)
@@ -66,7 +73,7 @@ def cells(selection: Selection, *, given: Mapping[str, Problem] | None = None) -
     devices = _devices(selection.devices, [descriptor for descriptor, _ in methods])
     named = set(selection.methods)
     return [
-        Cell(name, operator, info.name, descriptor.name, device, dtype, selection.threads)
+        Cell(name, operator, info.name, descriptor.name, device, dtype, threads)
         for name, (has, by_intermediate) in offers.items()
         for operator in asked
         if operator in has or operator in selection.operators
@@ -75,6 +82,7 @@ def cells(selection: Selection, *, given: Mapping[str, Problem] | None = None) -
         if by_intermediate or not info.by_intermediate or info.name in named
         for device in devices[descriptor.name]
         for dtype in dtypes
+        for threads in every
     ]
 
 

@@ -5,26 +5,31 @@ from __future__ import annotations
 import json
 import os
 import random
+import statistics
 import tempfile
-from collections.abc import Generator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jacbench import environment
+from jacbench import affinity, environment
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.errors import JacbenchError
-from jacbench.events import EventWriter
 from jacbench.suite import FULLNAME
 
 if TYPE_CHECKING:  # NumPy may be imported only once its threads are pinned
     from jacbench.harness import Harness, Limits
     from jacbench.problem import Problem
+    from jacbench.results import Stretch
 
 PARAMETERS = ("problem", "operator", "method", "backend", "device", "dtype", "threads", "visit")
 """Parameters of the one benchmark, all strings: ``--benchmark-group-by=param:method`` works."""
+DEVICE_CALLS = 5
+"""Calls timed by the device's own events after each stretch: their median is kept."""
 
 
 class Given:
@@ -47,6 +52,21 @@ def session_of(config: pytest.Config) -> Session:
     return session
 
 
+def _nobody(kind: str, **fields: Any) -> None:
+    """Tell nobody."""
+    del kind, fields
+
+
+@contextmanager
+def _spent(seconds: dict[str, float], on: str) -> Iterator[None]:
+    """Add the time that the block takes."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[on] = seconds.get(on, 0.0) + time.perf_counter() - start
+
+
 class Session:
     """Cells, harness and results of one pytest session."""
 
@@ -54,17 +74,19 @@ class Session:
         self.config = config
         self.cells: dict[str, Cell] = {}
         self.results: dict[Cell, CellResult] = {}
-        self.samples: dict[Cell, list[float]] = {}
+        self.stretches: dict[Cell, list[Stretch]] = {}
         self.extra: dict[Cell, list[dict[str, Any]]] = {}
         self.too_early: list[str] = []
         self.mistake: str | None = None
+        self.seconds: dict[str, float] = {}
+        """Time by what it was spent on, as :class:`jacbench.results.Run` names it."""
+        self.tell: Callable[..., None] = _nobody
+        """Takes the kind of an event and its fields: a worker's driver wants to know."""
+        self.visit: int | None = None
+        """The visit that a driver asked for; None: the one that a test's parameter names."""
         self._block: dict[str, Any] | None = None
         self._harness: Harness | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        path = config.getoption("jacbench_events")
-        self.events = EventWriter(Path(path) if path else None)
-        if path:
-            environment.die_with_parent()
 
     # Collection
 
@@ -73,8 +95,8 @@ class Session:
         """Give the one benchmark its cells."""
         if metafunc.function.__name__ != "test_cell" or "visit" not in metafunc.fixturenames:
             return
-        self._pin()
         try:
+            self._pin()
             asked = self._asked()
         except JacbenchError as exc:
             # Raised here, it would be shown as an error of the suite's, with a traceback.
@@ -101,6 +123,8 @@ class Session:
         )
 
     def _pin(self) -> None:
+        if (cpus := self.config.getoption("jacbench_cpus")) is not None:
+            affinity.bind(affinity.parse(cpus))
         self.too_early = environment.pin(max(1, self.config.getoption("jacbench_threads")))
         if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
             # A warm cache on disk would falsify the preparation time.
@@ -183,22 +207,32 @@ class Session:
 
     def run(self, cell: Cell, visit: int, benchmark: Any) -> None:
         """Settle ``cell``; time it if it agrees."""
-        where = {"cell": cell.key, "visit": visit}
-        self.events("start", **where)
-        result = self.harness.settle(cell).result
+        if self.visit is not None:
+            visit = self.visit
+        self.tell("start", cell=cell.key, visit=visit)
+        with _spent(self.seconds, "settling"):
+            result = self._cautioned(self.harness.settle(cell).result)
         if cell not in self.results:
             self.results[cell] = result
-            self.events("settled", result=result.to_json(), **where)
+            self.tell("settled", cell=cell.key, result=result.to_json())
         if result.verdict is Verdict.AGREES and not self.config.getoption("jacbench_check"):
-            self._time(cell, visit, benchmark)
-        self.events("done", settings=self.harness.settings, **where)
+            self.tell("timing", cell=cell.key)
+            with _spent(self.seconds, "timing"):
+                self._time(cell, benchmark)
         if result.verdict in (Verdict.UNSUPPORTED, Verdict.TOO_LARGE):
             pytest.skip(f"{result.verdict}: {result.reason}")
         if result.verdict is not Verdict.AGREES:
             pytest.fail(f"{result.verdict}: {result.reason}", pytrace=False)
 
-    def _time(self, cell: Cell, visit: int, benchmark: Any) -> None:
-        from jacbench import settle, timing  # noqa: PLC0415
+    def _cautioned(self, result: CellResult) -> CellResult:
+        """Return ``result`` with a caution where its backend takes more cores than it may."""
+        caution = self.harness.pins_hold(result.cell.backend)
+        if caution is None or result.verdict is not Verdict.AGREES:
+            return result
+        return replace(result, cautions=(*result.cautions, caution))
+
+    def _time(self, cell: Cell, benchmark: Any) -> None:
+        from jacbench import registry, settle, timing  # noqa: PLC0415
 
         settled = self.harness.settle(cell)
         prepared, x, result = settled.prepared, settled.x, self.results[cell]
@@ -216,60 +250,93 @@ class Session:
                 return
             call_s = timing.warm_up(prepared.call, x, budget_s)
             plan = timing.plan(call_s, budget_s, -(-benchmark._min_rounds // visits))
-            benchmark.pedantic(
-                prepared.call, args=(x,), rounds=plan.rounds, iterations=plan.iterations
-            )
+            with timing.ProcessorTime() as used:
+                benchmark.pedantic(
+                    prepared.call, args=(x,), rounds=plan.rounds, iterations=plan.iterations
+                )
+            device_s = self._device_seconds(cell, prepared.call, x)
         except Exception as exc:  # noqa: BLE001 - a fault that shows only after many calls
-            failed = settle.failed(result, exc)
-            reason = f"in a timed call: {failed.reason}"
-            untimed = replace(failed, median_s=None, iqr_s=None, rounds=None, iterations=None)
-            self._fail(cell, visit, replace(untimed, reason=reason))
+            method, backend = registry.method(cell.method), self.harness.backend(cell.backend)
+            found = settle.fault(result, method, backend, exc)
+            self._fail(cell, replace(found, reason=f"in a timed call: {found.reason}"))
             return
-        samples = list(benchmark.stats.stats.data)
-        self.events(
-            "timed", cell=cell.key, visit=visit, samples=samples, iterations=plan.iterations
-        )
-        self._record(cell, samples, plan.iterations)
+        if (change := self.harness.state_changes()) is not None:
+            self._fail(cell, replace(result, verdict=Verdict.FAILED, reason=change))
+            return
+        stretch = {
+            "samples": list(benchmark.stats.stats.data),
+            "iterations": plan.iterations,
+            "cpu_s": used.seconds / plan.calls,
+            "device_s": device_s,
+        }
+        self.tell("timed", cell=cell.key, **stretch)
+        self._record(cell, stretch)
 
-    def _fail(self, cell: Cell, visit: int, result: CellResult) -> None:
+    def _device_seconds(self, cell: Cell, call: Callable[[Any], Any], x: Any) -> float | None:
+        """Return the time of one call by the device's own events, where it has any, seconds."""
+        if cell.device == "cpu":
+            return None
+        backend = self.harness.backend(cell.backend)
+        found = [backend.device_seconds(lambda: call(x), cell.device) for _ in range(DEVICE_CALLS)]
+        seconds = [s for s in found if s is not None]
+        return statistics.median(seconds) if seconds else None
+
+    def _fail(self, cell: Cell, result: CellResult) -> None:
+        from jacbench import results  # noqa: PLC0415
+
+        result = results.untimed(result)
         self.results[cell] = result
-        self.samples.pop(cell, None)
+        self.stretches.pop(cell, None)
         for extra in self.extra.get(cell, []):
             extra["verdict"] = str(result.verdict)
         self.harness.settled[cell] = type(self.harness.settled[cell])(result)
-        where = {"cell": cell.key, "visit": visit}
-        self.events("settled", result=result.to_json(), **where)
-        self.events("done", settings=self.harness.settings, **where)
+        self.tell("settled", cell=cell.key, result=result.to_json())
         pytest.fail(f"{result.verdict}: {result.reason}", pytrace=False)
 
-    def _record(self, cell: Cell, samples: list[float], iterations: int) -> None:
+    def _record(self, cell: Cell, stretch: Mapping[str, Any]) -> None:
         from jacbench import results  # noqa: PLC0415
 
-        pooled = self.samples.setdefault(cell, [])
-        pooled.extend(samples)
-        self.results[cell] = results.pooled(self.results[cell], pooled, iterations)
+        stretches = self.stretches.setdefault(cell, [])
+        stretches.append(results.Stretch(**stretch))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
-        """After the last cell is timed, measure peak memory."""
-        if self.cells:
-            self.events("ready", too_early=self.too_early)
-        outcome = yield
-        option = self.config.getoption
-        timed = self._harness is not None and not option("jacbench_check")
-        if timed and not option("benchmark_disable") and not option("collectonly"):
-            self._measure_memory()
+        """After the last cell is timed, measure peak memory; then say how sure the figures are."""
+        try:
+            outcome = yield
+            option = self.config.getoption
+            timed = self._harness is not None and not option("jacbench_check")
+            driven = option("jacbench_worker")  # then its driver says when
+            if timed and not (driven or option("benchmark_disable") or option("collectonly")):
+                for cell in [c for c, s in self.harness.settled.items() if s.prepared is not None]:
+                    self.measure_memory(cell)
+        finally:
+            self._pool()
         return outcome
 
-    def _measure_memory(self) -> None:
-        agreed = [cell for cell, s in self.harness.settled.items() if s.prepared is not None]
-        for cell in agreed:
-            self.events("memory-start", cell=cell.key)
+    def measure_memory(self, cell: Cell) -> None:
+        """Measure the peak memory of one call, where ``cell`` agrees."""
+        self.tell("memory-start", cell=cell.key)
+        self.harness.settle(cell)  # in a worker that took over from one that died
+        from jacbench import memory  # noqa: PLC0415
+
+        with _spent(self.seconds, "memory"):
             peak = self.harness.measure_memory(cell)
-            self.results[cell] = replace(self.results[cell], peak_bytes=peak)
-            for extra in self.extra.get(cell, []):
-                extra["peak_bytes"] = peak
-            self.events("memory", cell=cell.key, peak_bytes=peak)
+            leak = self.harness.leak_bytes(cell)
+        told = () if leak is None else (memory.leak_caution(leak),)
+        if cell in self.results:
+            known = self.results[cell]
+            cautions = (*known.cautions, *told)
+            self.results[cell] = replace(known, peak_bytes=peak, cautions=cautions)
+        for extra in self.extra.get(cell, []):
+            extra["peak_bytes"] = peak
+        self.tell("memory", cell=cell.key, peak_bytes=peak, cautions=told)
+
+    def _pool(self) -> None:
+        from jacbench import results  # noqa: PLC0415
+
+        for cell, stretches in self.stretches.items():
+            self.results[cell] = results.pooled(self.results[cell], stretches)
 
     # Saving
 
@@ -304,8 +371,7 @@ class Session:
         ]
 
     def pytest_unconfigure(self) -> None:
-        """Close the events; remove the compiler's cache."""
-        self.events.close()
+        """Remove the compiler's cache."""
         if self._scratch is not None:
             os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)
             self._scratch.cleanup()

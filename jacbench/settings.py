@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from jacbench import affinity
 from jacbench.errors import JacbenchError
 from jacbench.memory import parse_size
 
@@ -21,52 +23,81 @@ class Settings:
 
     Attributes
     ----------
-    threads
-        Threads that every library may use.
     visits
         Separate stretches in which each cell is measured.
     budget_s
         Time spent on timing one cell over all visits, seconds.
+    total_s
+        Time that the whole run may take, seconds; None: as long as it takes.
     timeout_s
         Time that one visit of one cell may take, preparation included, seconds.
+    start_timeout_s
+        Time that a worker may take until it is ready, imports included, seconds.
     chunk_size
         Rows or columns at a time, for methods that take it; None: each method's own.
     memory
-        What checking one Jacobian may need, as ``2GiB``; None: a share of what is free.
+        What one cell may need, as ``2GiB``; None: a share of what is free.
+    cpus
+        Processors that workers are bound to; None: whatever the system gives them.
     seed
         Of the order of visits.
     timed
         False to check agreement alone.
     """
 
-    threads: int = 1
     visits: int = 3
     budget_s: float = 0.6
+    total_s: float | None = None
     timeout_s: float = 300.0
+    start_timeout_s: float = 120.0
     chunk_size: int | None = None
     memory: str | None = None
+    cpus: tuple[int, ...] | None = None
     seed: int = 0
     timed: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured with, one clear line each."""
-        for name, value in (("threads", self.threads), ("visits", self.visits)):
-            if value < 1:
-                raise JacbenchError(f"--{name} {value}: give a whole number of at least 1")
+        if self.visits < 1:
+            raise JacbenchError(f"--visits {self.visits}: give a whole number of at least 1")
         if self.chunk_size is not None and self.chunk_size < 1:
             raise JacbenchError(
                 f"--chunk-size {self.chunk_size}: give a whole number of at least 1"
             )
-        for name, seconds in (("timeout", self.timeout_s), ("cell-seconds", self.budget_s)):
-            if not (seconds > 0 and math.isfinite(seconds)):
+        for name, seconds in (
+            ("timeout", self.timeout_s),
+            ("start-timeout", self.start_timeout_s),
+            ("cell-seconds", self.budget_s),
+            ("budget", self.total_s),
+        ):
+            if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
                 raise JacbenchError(f"--{name} {seconds:g}: give a number of seconds above 0")
         if self.memory is not None:
             parse_size(self.memory)
+        if self.cpus is not None:
+            affinity.check(self.cpus)
 
     @property
     def memory_bytes(self) -> int | None:
-        """What checking one Jacobian may need, in bytes."""
+        """What one cell may need, in bytes."""
         return None if self.memory is None else parse_size(self.memory)
+
+    @property
+    def visit_s(self) -> float:
+        """Time spent on timing in one visit, seconds."""
+        return self.budget_s / self.visits
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields, as a results file keeps them under ``options``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, options: Mapping[str, Any]) -> Self:
+        """Return the settings that ``to_json`` wrote; what is unknown is left out."""
+        known = {f.name: options[f.name] for f in fields(cls) if f.name in options}
+        if known.get("cpus") is not None:
+            known["cpus"] = tuple(known["cpus"])
+        return cls(**known)
 
     def benchmark_options(self) -> dict[str, Any]:
         """Return the options that pytest-benchmark records with each row."""
@@ -79,7 +110,9 @@ class Settings:
             "warmup": True,
         }
 
-    def pytest_words(self, cells: Path, scratch: Path, events: Path | None = None) -> list[str]:
+    def pytest_words(
+        self, cells: Path, scratch: Path, threads: int, *, worker: bool = False
+    ) -> list[str]:
         """Return the arguments of a pytest session over the suite that nothing else steers.
 
         Parameters
@@ -88,8 +121,10 @@ class Settings:
             The file that names cells and visits.
         scratch
             The root folder: no configuration file, no conftest and no cache of the user's.
-        events
-            Where a worker tells its driver what happens.
+        threads
+            Threads that every library may use.
+        worker
+            True where the session is a worker's, which runs cells as its driver says.
         """
         words = [
             *("-c", os.devnull, "--rootdir", str(scratch), "-q", "--tb=no"),
@@ -100,14 +135,17 @@ class Settings:
             *("--benchmark-min-rounds", str(MIN_ROUNDS)),
             *("--jacbench-cells", str(cells)),
             *("--jacbench-visits", str(self.visits), "--jacbench-seed", str(self.seed)),
-            *("--jacbench-threads", str(self.threads), "--pyargs", "jacbench.suite"),
+            *("--jacbench-threads", str(threads), "--pyargs", "jacbench.suite"),
         ]
-        if events is not None:
-            words += ["--jacbench-events", str(events)]
+        if worker:
+            # Standard input and output are the channel to the driver: pytest leaves them alone.
+            words += ["--jacbench-worker", "--capture=no"]
         if self.chunk_size is not None:
             words += ["--jacbench-chunk-size", str(self.chunk_size)]
         if self.memory is not None:
             words += ["--jacbench-memory", self.memory]
+        if self.cpus is not None:
+            words += ["--jacbench-cpus", affinity.spelled(self.cpus)]
         if not self.timed:
             words.append("--jacbench-check")
         return words

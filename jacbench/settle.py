@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jacbench import agreement, memory, scrub
+from jacbench import agreement, memory, process_state, scrub
 from jacbench.backend import Backend, Method
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.problem import Problem
+from jacbench.process_state import Changes
 from jacbench.reference import Reference
 from jacbench.trial import Refused, Settled, Trial
 
@@ -52,6 +53,7 @@ def settle(
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        before = process_state.take(backend)
         try:
             settled = Trial(result, problem, backend, method, reference).run()
         except Refused as refusal:
@@ -59,21 +61,35 @@ def settle(
                 replace(result, verdict=refusal.verdict, reason=refusal.reason, **refusal.found)
             )
         except Exception as exc:  # noqa: BLE001 - whatever a method or a user's function raises
-            settled = Settled(_fault(result, method, backend, exc))
+            settled = Settled(fault(result, method, backend, exc))
+        changes = process_state.put_back(before)
     if reference.unused:
         unused = [f"x{name}" for name in reference.unused]
         told = {**settled.result.notes, "zero_columns": unused}
         settled = replace(settled, result=replace(settled.result, notes=told))
     messages = list(dict.fromkeys(" ".join(str(w.message).split()) for w in caught))
-    return _with_warnings(settled, messages, backend, reference)
+    return _with_warnings(_with_changes(settled, changes), messages, backend, reference)
 
 
-def _fault(result: CellResult, method: Method, backend: Backend, exc: Exception) -> CellResult:
-    reason = method.declined(exc) or backend.declined(exc)
+def fault(result: CellResult, method: Method, backend: Backend, exc: Exception) -> CellResult:
+    """Return the verdict on what a method raised: declined, out of memory, or ``failed``."""
     whole = failed(result, exc)
+    if out_of_memory(exc, backend):
+        told = f"memory ran out: {whole.reason}: give it a smaller problem or more memory"
+        return replace(whole, verdict=Verdict.TOO_LARGE, reason=told)
+    reason = method.declined(exc) or backend.declined(exc)
     if reason is None:
         return whole
     return replace(whole, verdict=Verdict.UNSUPPORTED, reason=scrub.text(_short(reason)))
+
+
+def out_of_memory(exc: BaseException | None, backend: Backend) -> bool:
+    """Say whether ``exc``, or what caused it, is the want of memory."""
+    while exc is not None:
+        if isinstance(exc, MemoryError) or backend.out_of_memory(exc):
+            return True
+        exc = exc.__cause__
+    return False
 
 
 def _short(message: str, limit: int = 300) -> str:
@@ -89,6 +105,21 @@ def failed(result: CellResult, exc: BaseException) -> CellResult:
         reason=scrub.text(f"{type(exc).__name__}: {_short(str(exc))}"),
         traceback=scrub.traceback_text(exc),
     )
+
+
+def _with_changes(settled: Settled, changes: Changes) -> Settled:
+    """Fail a cell that agrees but left the process changed; tell it of one that has a verdict."""
+    result = settled.result
+    if changes.drawn:
+        told = {**result.notes, "drew_random_numbers": ", ".join(changes.drawn)}
+        result = replace(result, notes=told)
+    if changes.reason is None:
+        return replace(settled, result=result)
+    if result.verdict is Verdict.AGREES:
+        return Settled(replace(result, verdict=Verdict.FAILED, reason=changes.reason))
+    if result.verdict in (Verdict.DISAGREES, Verdict.FAILED):
+        return Settled(replace(result, reason=f"{result.reason}; and it {changes.reason}"))
+    return Settled(replace(result, notes={**result.notes, "left_behind": changes.reason}))
 
 
 def _with_warnings(

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from jacbench import registry, verdicts
+from jacbench import cautions, registry, verdicts
 from jacbench.cell import CellResult, Verdict
 from jacbench.memory import format_size
 from jacbench.results import Run
@@ -25,16 +25,16 @@ MANY = 12
 """Tables of a check beyond which only the verdicts are counted."""
 
 COLUMNS = (
-    *("method", "median", "iqr", "x fastest", "x floor"),
+    *("method", "median", "± 95 %", "x fastest", "x floor"),
     *("prepare", "first call", "peak", "error"),
 )
 UNTIMED = ("method", "error")
 """Columns of a check."""
-DISPENSABLE = ("peak", "iqr", "first call", "x floor", "prepare")
+DISPENSABLE = ("peak", "first call", "x floor", "prepare", "± 95 %")
 """Columns that a narrow terminal does without, the first of them first."""
 
 LEGEND = (
-    "median: one call in steady state; iqr: interquartile range of its rounds; x fastest: over the "
+    "median: one call in steady state; ± 95 %: its confidence interval; x fastest: over the "
     "fastest contestant; x floor: over the hand-written one; prepare: trace and compile; peak: "
     "memory of one call; error: ‖J-R‖/‖R‖. In italics: references, not ranked."
 )
@@ -78,7 +78,7 @@ def rows(results: Sequence[CellResult]) -> list[Row]:
 
 def _without_time(result: CellResult) -> CellResult:
     """Return ``result`` without a time: one is shown only for a Jacobian that agrees."""
-    return replace(result, median_s=None, iqr_s=None)
+    return replace(result, median_s=None, low_s=None, high_s=None, cautions=())
 
 
 def _row(result: CellResult, fastest: float | None, floor: float | None, ranked: bool) -> Row:
@@ -87,7 +87,7 @@ def _row(result: CellResult, fastest: float | None, floor: float | None, ranked:
         cells=(
             result.cell.method + (" (floor)" if result.cell.method in FLOORS else ""),
             format_seconds(median),
-            _percent(result.iqr_s, median),
+            _interval(result),
             _ratio(median, fastest) if ranked else "",
             _ratio(median, floor),
             format_seconds(result.prepare_s),
@@ -127,8 +127,24 @@ def _ratio(median: float | None, base: float | None) -> str:
     return f"{_digits(median / base)}"
 
 
-def _percent(part: float | None, whole: float | None) -> str:
-    return "" if part is None or not whole else f"{100 * part / whole:.0f} %"
+SKEWED = 2.0
+"""An interval is shown by both of its sides where one is this many times as long as the other."""
+
+
+def _interval(result: CellResult) -> str:
+    """Return half the width of the interval in percent of the median, or both sides of it."""
+    median, low, high = result.median_s, result.low_s, result.high_s
+    if not median or low is None or high is None:
+        return ""
+    below, above = 100 * (median - low) / median, 100 * (high - median) / median
+    longer, shorter = max(below, above), min(below, above)
+    if longer > SKEWED * shorter and longer >= 1:
+        return f"-{_digit(below)}/+{_digit(above)} %"
+    return f"{_digit((below + above) / 2)} %"
+
+
+def _digit(percent: float) -> str:
+    return f"{percent:.1f}" if percent < 9.95 else f"{percent:.0f}"
 
 
 def groups(run: Run) -> list[tuple[str, list[CellResult]]]:
@@ -179,6 +195,7 @@ def terminal(run: Run, console: Console, *, timed: bool) -> RenderableType:
             for row in body
             if row.reason
         ]
+        parts += [Text(printable(line), style="yellow") for line in cautions.grouped(results)]
         parts += _zero_columns(results)
         parts.append(Text())
     if len({result.cell.operator for result in run.cells}) > 1:
@@ -301,6 +318,8 @@ def markdown(run: Run) -> str:
             for row in rows(results)
         ]
         lines = _markdown_lines((*COLUMNS, "verdict"), told, "---:")
+        for line in cautions.grouped(results):
+            lines += ["", _escaped(line)]
         parts.append("\n".join([f"### {_escaped(title)}", "", *lines]))
     return "\n\n".join(parts) + "\n"
 
@@ -336,3 +355,34 @@ def summary(run: Run) -> str:
         counts[result.verdict] += 1
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     return f"{len(run.cells)} cells: {told or 'none'}"
+
+
+_SPENT = {
+    "timing": "timing",
+    "settling": "preparing and checking",
+    "workers": "starting workers",
+    "memory": "memory",
+    "other": "jacbench's own",
+}
+
+
+def spent(run: Run) -> str:
+    """Return one line: what the run's time was spent on; '' where that is not known."""
+    if "wall" not in run.seconds:
+        return ""
+    parts = [
+        f"{_whole(run.seconds[name])} {words}"
+        for name, words in _SPENT.items()
+        if run.seconds.get(name, 0.0) > 0
+    ]
+    return ": ".join(filter(None, (_whole(run.seconds["wall"]), ", ".join(parts))))
+
+
+def _whole(seconds: float) -> str:
+    """Return a duration as people say it: ``3 min 20 s``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 ROUND_S = 3e-3
 """What one round should last, seconds: far above the clock's resolution and its cost."""
@@ -22,6 +23,31 @@ class Plan:
 
     rounds: int
     iterations: int
+
+    @property
+    def calls(self) -> int:
+        """All calls of ``benchmark.pedantic``, which after rounds of several makes one more."""
+        return self.rounds * self.iterations + (self.iterations > 1)
+
+
+class ProcessorTime:
+    """The processor time that this process uses within a ``with`` block, in ``seconds``."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self._start = time.process_time()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.seconds = time.process_time() - self._start
 
 
 def warm_up(call: Callable[[Any], Any], x: Any, budget_s: float) -> float:

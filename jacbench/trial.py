@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,6 +73,7 @@ class Trial:
         self.vector = self.operator.vector(self.sizes, problem.seed)
         self.tolerance = result.tolerance or 0.0
         self.error = 0.0
+        self.repeat_error = 0.0
         self.known_fault: KnownFault | None = None
 
     def run(self) -> Settled:
@@ -89,12 +91,15 @@ class Trial:
         first_call_s = self._check_calls(prepared, target, x, other)
         if self.known_fault is not None:
             raise Refused(Verdict.KNOWN_FAULT, self.known_fault.told(), error=_finite(self.error))
+        notes = {name: _plain(value) for name, value in prepared.notes.items()}
+        if self.repeat_error:
+            notes["repeat_error"] = self.repeat_error
         result = replace(
             self.result,
             error=self.error,
             prepare_s=prepare_s,
             first_call_s=first_call_s,
-            notes={name: _plain(value) for name, value in prepared.notes.items()},
+            notes=notes,
         )
         return Settled(result, prepared, x)
 
@@ -141,9 +146,19 @@ class Trial:
         return agreement.compare(matrix, expected, self.operator.scale(jacobian, flat))
 
     def _check_primal(self, target: Target, x: Native, point: Point) -> None:
-        value = target.function(x, *target.constants)
-        value, aux = value if target.has_aux else (value, None)
-        self._check_value(value, point.y, "the function's value", "differs before any derivative")
+        def evaluate() -> tuple[Native, Native]:
+            value = target.function(x, *target.constants)
+            return value if target.has_aux else (value, None)
+
+        value, aux = evaluate()
+        try:
+            what, how = "the function's value", "differs before any derivative"
+            self._check_value(value, point.y, what, how)
+        except Refused as refused:
+            limit = agreement.tolerance(self.result.cell.dtype, self.result.cell.device)
+            calls = _in_a_row(lambda: [self.backend.to_numpy(evaluate()[0])])
+            _check_repeats(calls, limit, "y", "the function is not deterministic", refused)
+            raise
         self._check_aux(aux, point, target)
 
     def _check_aux(self, aux: Native, point: Point, target: Target) -> None:
@@ -153,6 +168,8 @@ class Trial:
         if len(found) != len(expected):
             raise Refused(Verdict.DISAGREES, f"aux holds {len(found)} arrays, not {len(expected)}")
         for name, one, other in zip(tree.names(point.aux), found, expected, strict=True):
+            if self.backend.is_array(one):
+                self._check_device([one], f"aux{name}")
             if other.dtype.kind == "f":
                 self._check_value(one, other, f"aux{name}", "differs")
             elif not self.backend.is_array(one) or not np.array_equal(
@@ -169,6 +186,7 @@ class Trial:
                 Verdict.DISAGREES,
                 f"{what} is a {type(native).__name__}, not one of the library's arrays",
             )
+        self._check_device([native], what)
         value = self.backend.to_numpy(native)
         if value.shape != expected.shape:
             raise Refused(
@@ -197,20 +215,24 @@ class Trial:
         first = prepared.call(other)
         first_call_s = time.perf_counter() - start
 
-        answer = self._arrays(first, target)
-        self._check_matrix(answer, elsewhere, target, "at another point than it prepared")
-        self._check_returned_value(first, elsewhere, target)
+        try:
+            answer = self._check_answer(
+                first, elsewhere, target, "at another point than it prepared"
+            )
+        except Refused as refused:
+            # Only of a first call: a method that adds to what it gave before is another fault.
+            calls = _in_a_row(lambda: self._arrays(prepared.call(other), target))
+            because = "the method (or function) is not deterministic"
+            _check_repeats(calls, self.tolerance, "J", because, refused)
+            raise
         returned = self._copies(first)
         second = prepared.call(x)
-        self._check_matrix(self._arrays(second, target), here, target, "in a second call")
-        self._check_returned_value(second, here, target)
+        self._check_answer(second, here, target, "in a second call")
         # Now, since a third call for the first point would write the same numbers again.
         overwritten = not all(map(np.array_equal, self._copies(first), returned))
         third = prepared.call(other)
-        self._check_matrix(
-            self._arrays(third, target), elsewhere, target, "when asked again for a point"
-        )
-        self._check_returned_value(third, elsewhere, target)
+        again = self._check_answer(third, elsewhere, target, "when asked again for a point")
+        self.repeat_error = _relative(answer, again)
         if overwritten:
             raise Refused(
                 Verdict.DISAGREES,
@@ -222,6 +244,13 @@ class Trial:
             if not np.array_equal(before, self.backend.to_numpy(leaf)):
                 raise Refused(Verdict.DISAGREES, "the call changed its input")
         return first_call_s
+
+    def _check_answer(self, native: Native, point: Point, target: Target, when: str) -> list[Array]:
+        """Check all that a call returned; return copies of its derivative's arrays."""
+        arrays = self._arrays(native, target)
+        self._check_matrix(arrays, point, target, when)
+        self._check_returned_value(native, point, target)
+        return arrays
 
     def _check_returned_value(self, native: Native, point: Point, target: Target) -> None:
         """Check what a method returns beside its derivative."""
@@ -248,6 +277,7 @@ class Trial:
                 Verdict.DISAGREES,
                 f"the result holds a {strangers[0]}, not one of the library's arrays",
             )
+        self._check_device(arrays, "the result")
         found = [self.backend.to_numpy(array) for array in arrays]
         shapes = [array.shape for array in found]
         if shapes != expected:
@@ -263,6 +293,14 @@ class Trial:
                 f"the result is {', '.join(sorted(dtypes))} in a {self.result.cell.dtype} cell",
             )
         return found
+
+    def _check_device(self, arrays: Sequence[Native], what: str) -> None:
+        """Refuse what lies elsewhere: its transfer would have to be timed as well."""
+        asked = self.result.cell.device
+        for array in arrays:
+            found = self.backend.device_of(array)
+            if found != asked:
+                raise Refused(Verdict.DISAGREES, f"{what} lies on {found}, not on {asked}")
 
     def _copies(self, native: Native) -> list[Array]:
         """Return copies of all that a call returned: value and aux too, where it has them."""
@@ -321,6 +359,42 @@ def entry_names(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list
         for name, shape in zip(names, shapes, strict=True)
         for index in np.ndindex(*shape)
     ]
+
+
+def _in_a_row(call: Callable[[], list[Array]]) -> list[list[Array]]:
+    """Return what two calls give, nothing where one of them fails: it has its verdict already."""
+    with contextlib.suppress(Exception):
+        return [call(), call()]
+    return []
+
+
+def _check_repeats(
+    calls: Sequence[Sequence[Array]], limit: float, name: str, because: str, refused: Refused
+) -> None:
+    """Refuse with another reason where two calls for the same x differ by more than ``limit``."""
+    if not calls or "error" not in refused.found:
+        return
+    difference = _relative(*calls)
+    if difference > limit:
+        raise Refused(
+            refused.verdict,
+            f"two calls for the same x differ: ‖{name}1-{name}2‖/‖{name}1‖ = {difference:.2g}: "
+            f"{because}",
+            **refused.found,
+        ) from refused
+
+
+def _relative(one: Sequence[Array], other: Sequence[Array]) -> float:
+    """Return ‖one - other‖/‖one‖ over arrays of the same shapes; 0 where no bit differs.
+
+    NaN equals itself here: whether it is right has been said elsewhere.
+    """
+    pairs = list(zip(one, other, strict=True))
+    if all(np.array_equal(a, b, equal_nan=True) for a, b in pairs):
+        return 0.0
+    difference = math.hypot(*(float(np.linalg.norm(a.astype(float) - b)) for a, b in pairs))
+    size = math.hypot(*(float(np.linalg.norm(a.astype(float))) for a, _ in pairs))
+    return difference / (size or 1.0)
 
 
 def _in_line(value: object) -> str:

@@ -1,101 +1,34 @@
-"""One worker: a pytest session of its own, in a process group of its own, that streams events."""
+"""One worker: a pytest session of its own that runs cells as its driver says."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from jacbench import environment, scrub
+from jacbench import environment
 from jacbench.cell import Cell
-from jacbench.events import EventReader
+from jacbench.channel import Downward
 from jacbench.settings import Settings
 
 
-class Worker:
-    """A running worker."""
+class Worker(Downward):
+    """A worker for ``cells``, all of one backend and one number of threads."""
 
-    def __init__(
-        self, visits: Mapping[Cell, Sequence[int]], settings: Settings, scratch: Path
-    ) -> None:
-        scratch.mkdir(parents=True, exist_ok=True)
-        asked = write_cells(scratch / "cells.json", visits)
-        events = scratch / "events.jsonl"
-        self._output = scratch / "output.txt"
-        self._reader = EventReader(events)
-        with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "pytest"),
-                    *settings.pytest_words(asked, scratch, events),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=scratch,
-                env=_environment(settings.threads, scratch),
-                start_new_session=True,
-            )
-
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Yield the events since the last look."""
-        return iter(self._reader)
-
-    def running(self) -> bool:
-        """Say whether the process still runs."""
-        return self._process.poll() is None
-
-    def wait(self, seconds: float) -> None:
-        """Wait until the process ends, or for ``seconds``."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-
-    def kill(self) -> None:
-        """Kill the process with all that it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
-        self._process.wait()
-
-    def epitaph(self) -> str:
-        """Return how the process ended and the last thing it said, in one line."""
-        said = self._last_words()
-        return f"the worker {self._end()}" + (f": {said}" if said else "")
-
-    def _end(self) -> str:
-        code = self._process.returncode
-        if code is None or code >= 0:
-            return f"exited with status {code}"
-        try:
-            return f"was killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"was killed by signal {-code}"
-
-    def _last_words(self) -> str:
-        try:
-            text = self._output.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-        telling = [line.strip() for line in text.splitlines() if _tells(line)]
-        return scrub.text(telling[-1])[:300] if telling else ""
+    def __init__(self, cells: Sequence[Cell], settings: Settings, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        asked = write_cells(folder / "cells.json", dict.fromkeys(cells, (0,)))
+        threads = cells[0].threads
+        words = settings.pytest_words(asked, folder, threads, worker=True)
+        super().__init__(
+            [sys.executable, "-m", "pytest", *words], folder, _environment(threads, folder)
+        )
 
 
-def _tells(line: str) -> bool:
-    return line.startswith(
-        ("Fatal Python error", "ERROR", "INTERNALERROR>", "terminate called")
-    ) or ("Error" in line or "Killed" in line)
-
-
-def write_cells(path: Path, visits: Mapping[Cell, Sequence[int]]) -> Path:
+def write_cells(path: Path, visits: Mapping[Cell, Iterable[int]]) -> Path:
     """Write the file that tells a session which cells and visits to measure."""
     rows = [{"cell": asdict(cell), "visits": list(which)} for cell, which in visits.items()]
     path.write_text(json.dumps(rows), encoding="utf-8")

@@ -55,7 +55,10 @@ def agrees(
         "prepare_s": 0.5,
         "first_call_s": 0.25,
         "median_s": median_s,
+        "low_s": median_s and median_s * 0.98,
+        "high_s": median_s and median_s * 1.03,
         "iqr_s": median_s and median_s / 20,
+        "visits": median_s and 1,
         "rounds": 3,
         "iterations": 10,
         "peak_bytes": 4096,
@@ -65,8 +68,8 @@ def agrees(
 
 def run(*results: CellResult, **parts: Any) -> Run:
     """Return a run of ``results``, three samples each."""
-    samples = {r.cell: [r.median_s] * 3 for r in results if r.median_s is not None}
-    known: dict[str, Any] = {"fingerprint": FINGERPRINT, "samples": samples}
+    visits = {r.cell: [[r.median_s] * 3] for r in results if r.median_s is not None}
+    known: dict[str, Any] = {"fingerprint": FINGERPRINT, "visits": visits}
     return Run(list(results), **known | parts)
 
 
@@ -75,6 +78,7 @@ words = st.text(max_size=12)
 seconds = st.floats(min_value=1e-9, max_value=1e4)
 counts = st.integers(1, 2**40)
 scalars = words | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
+SPENT = ("wall", "workers", "settling", "timing", "memory", "other")
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -115,7 +119,18 @@ results = st.builds(
     prepare_s=maybe(seconds),
     first_call_s=maybe(seconds),
     median_s=maybe(seconds),
+    low_s=maybe(seconds),
+    high_s=maybe(seconds),
     iqr_s=maybe(seconds),
+    cpu_s=maybe(seconds),
+    device_s=maybe(seconds),
+    outliers=st.dictionaries(
+        st.sampled_from(["low_severe", "low_mild", "high_mild", "high_severe"]), counts
+    ),
+    cautions=st.lists(words, max_size=3).map(tuple),
+    visits=maybe(counts),
+    problem_hash=maybe(words),
+    method_hash=maybe(words),
     rounds=maybe(counts),
     iterations=maybe(counts),
     peak_bytes=maybe(counts),
@@ -130,4 +145,7 @@ runs = st.builds(
     st.just(FINGERPRINT),
     st.dictionaries(words, words, max_size=2),
     interrupted=st.booleans(),
+    seconds=st.just({}) | st.fixed_dictionaries(dict.fromkeys(SPENT, seconds)),
+    options=st.dictionaries(words, scalars | st.lists(st.integers(0, 9), max_size=2), max_size=2),
+    ending=maybe(words),
 )

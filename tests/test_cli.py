@@ -211,7 +211,7 @@ def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
         except OSError:  # Linux says so that the other side is closed
             pass
     assert done.returncode == 0
-    assert strict(done.stdout.decode())["schema"] == 2
+    assert strict(done.stdout.decode())["schema"] == 3
     assert told
 
 
@@ -276,7 +276,22 @@ RUN = ["run", PROBLEM, "--method", "numpy.analytic"]
         ([*RUN, "--device", "cuda:12"], "use --device cpu, or install a CUDA build"),
         ([*RUN, "--dtype", "float16"], "unknown dtype 'float16': did you mean 'float64'"),
         ([*RUN, "--threads", "0"], "--threads 0: give a whole number of at least 1"),
-        ([*RUN, "--threads", "two"], "--threads"),
+        ([*RUN, "--threads", "two"], "--threads 'two': give whole numbers of at least 1, such as"),
+        ([*RUN, "--threads", "1,0"], "--threads 0: give a whole number of at least 1"),
+        ([*RUN, "--threads", "1,"], "--threads '1,': give whole numbers"),
+        ([*RUN, "--start-timeout", "0"], "--start-timeout 0: give a number of seconds above 0"),
+        ([*RUN, "--budget", "0"], "--budget 0: give a number of seconds above 0"),
+        ([*RUN, "--budget", "nan"], "--budget nan: give a number of seconds above 0"),
+        ([*RUN, "--cpus", "first"], "--cpus 'first': give processors such as 0,2-3"),
+        ([*RUN, "--cpus", "3-1"], "--cpus '3-1': give processors such as 0,2-3"),
+        ([*RUN, "--cpus", "99999"], "--cpus 99999: "),
+        (["run", "--resume", "nothing.json"], "results file 'nothing.json' cannot be read"),
+        (["run", "--resume", "file"], "results file 'file' is cut short"),
+        (["run", PROBLEM, "--resume", "file"], "--resume takes the problems from its file"),
+        (
+            ["run", "--resume", "file", "--visits", "9"],
+            "--resume takes cells and settings from its file: leave out --visits",
+        ),
         ([*RUN, "--timeout", "-1"], "--timeout -1: give a number of seconds above 0"),
         ([*RUN, "--timeout", "0"], "--timeout 0: give a number of seconds above 0"),
         ([*RUN, "--timeout", "nan"], "--timeout nan: give a number of seconds above 0"),
@@ -302,12 +317,12 @@ RUN = ["run", PROBLEM, "--method", "numpy.analytic"]
 def test_mistakes_are_one_line(
     call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
-    from jacbench import driver
+    from jacbench import crew
 
     def computed(*_: object) -> None:
         raise AssertionError("computed something before the mistake was told")
 
-    monkeypatch.setattr(driver, "Worker", computed)
+    monkeypatch.setattr(crew, "Worker", computed)
     (tmp_path / "file").touch()
     assert message in mistake(call(*words))
     # Nothing is left behind: no empty results file, no folder.

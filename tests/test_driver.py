@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 import signal
@@ -22,11 +23,13 @@ from jacbench import (
     Run,
     Verdict,
     api,
+    crew,
     driver,
     read,
     results,
     results_writer,
 )
+from jacbench.cell import Cell
 from jacbench.worker import Worker
 from tests.runs import PROBLEM, environment, jacbench, scratch, strict, tiny_site
 from tests.test_results import schema_errors
@@ -192,13 +195,50 @@ def test_interrupted_run_keeps_what_was_measured(tmp_path: Path, which: signal.S
     block = strict(path.read_text())["jacbench"]
     assert schema_errors(block) == []
     assert block["interrupted"]
-    cells = {cell["method"]: cell for cell in block["cells"]}
-    assert cells["faulty.first"]["verdict"] == "agrees"
-    assert cells["faulty.first"]["median_s"] > 0
-    for name in ("faulty.sleeps", "faulty.last"):
-        assert (cells[name]["verdict"], cells[name]["reason"]) == ("not run", "interrupted")
-    assert "1 agrees, 2 not run" in out
+    cells = {cell["method"].partition(".")[2]: cell for cell in block["cells"]}
+    # The order is drawn at random, of the seed: what had its turn is kept.
+    done = [name for name in ("first", "last") if cells[name]["verdict"] == "agrees"]
+    assert "sleeps" in {name for name in cells if cells[name]["verdict"] == "not run"}
+    assert done
+    assert all(cells[name]["median_s"] > 0 for name in done)
+    left = [cells[name] for name in cells if name not in done]
+    assert {(c["verdict"], c["reason"]) for c in left} == {("not run", "interrupted")}
+    assert f"{len(done)} agrees, {len(left)} not run" in out
     assert jb.read(path).interrupted
+
+
+@posix
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_twice_it_ends_at_once_and_its_file_is_whole(
+    tmp_path: Path, which: signal.Signals
+) -> None:
+    sign = tmp_path / "sign"
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-c", INTERRUPTIBLE, "run", PROBLEM, "--method", "faulty.sleeps"),
+            *("--visits", "1", "--output", "out"),
+        ],
+        cwd=tmp_path,
+        env=environment(tiny_site(), FAULTY_SIGN=str(sign)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        worker = int(wait_for(sign, process))
+        while process.poll() is None:  # as whoever holds Ctrl-C down
+            process.send_signal(which)
+            time.sleep(0.001)
+        _, err = process.communicate(timeout=60)
+    # 130, or the signal where it struck once Python had let go of its handlers.
+    assert process.returncode in (130, -which)
+    assert "Traceback" not in err or "KeyboardInterrupt" in err
+    (path,) = (p for p in (tmp_path / "out").iterdir() if p.suffix == ".json")
+    assert [c["verdict"] for c in strict(path.read_text())["jacbench"]["cells"]] == ["not run"]
+    for _ in range(200):
+        if gone(worker):
+            return
+        time.sleep(0.05)
+    raise AssertionError("a worker was left behind")
 
 
 # Several backends side by side
@@ -213,18 +253,18 @@ class Watched(Worker):
 
     def __init__(self, *words: Any) -> None:
         super().__init__(*words)
-        self.alive.add(self._process.pid)
-        self.started.append(self._process.pid)
+        self.alive.add(self.pid)
+        self.started.append(self.pid)
         Watched.most = max(self.most, len(self.alive))
 
     def kill(self) -> None:
         super().kill()
-        self.alive.discard(self._process.pid)
+        self.alive.discard(self.pid)
 
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
-    monkeypatch.setattr(driver, "Worker", Watched)
+    monkeypatch.setattr(crew, "Worker", Watched)
     monkeypatch.setattr(Watched, "alive", set())
     monkeypatch.setattr(Watched, "started", [])
     monkeypatch.setattr(Watched, "most", 0)
@@ -241,7 +281,7 @@ def test_workers_side_by_side_give_the_same_verdicts(
     pytest.importorskip("autograd")
     found = {}
     for at_once in (1, 2):
-        monkeypatch.setattr(driver, "_side_by_side", lambda threads, n=at_once: n)
+        monkeypatch.setattr(driver.fingerprint, "usable_cores", lambda n=at_once: n)
         watched.most = 0
         run = jb.check(*SEVERAL, **TWO_BACKENDS)
         assert (watched.most, watched.alive) == (at_once, set())
@@ -253,24 +293,98 @@ def test_workers_side_by_side_give_the_same_verdicts(
     assert len(watched.started) == 4
 
 
-def test_where_a_clock_runs_workers_wait_for_each_other(
+class Told:
+    """What a run told of its progress."""
+
+    def __init__(self) -> None:
+        self.turns: list[tuple[str, Cell]] = []
+        self.other: list[str] = []
+        self.ahead: list[tuple[int, int]] = []
+
+    def begin(self, what: str) -> None:
+        self.other.append(what)
+
+    def start(self, cell: Cell, what: str) -> None:
+        self.turns.append((what, cell))
+
+    def advance(self, done: int, total: int) -> None:
+        self.ahead.append((done, total))
+
+
+def test_each_round_has_all_cells_of_all_backends_in_an_order_of_its_own(
+    watched: type[Watched],
+) -> None:
+    pytest.importorskip("autograd")
+    wanted = {**TWO_BACKENDS, "operators": ["jacobian"], "budget_s": 0.004, "visits": 4}
+    orders = []
+    for seed in (1, 1, 2):
+        told = Told()
+        run = jb.run(PROBLEM, **wanted, seed=seed, progress=told)
+        assert [r.verdict for r in run.cells] == [Verdict.AGREES] * len(run.cells)
+        visited = [cell for what, cell in told.turns if what != "memory"]
+        count = len(run.cells)
+        rounds = [visited[i * count : (i + 1) * count] for i in range(4)]
+        assert len(visited) == 4 * count
+        assert [set(cells) for cells in rounds] == [{r.cell for r in run.cells}] * 4
+        assert len(set(map(tuple, rounds))) > 1
+        assert [what for what, _ in told.turns[:count]] == ["check"] * count
+        # The memory pass comes at the very end, worker by worker.
+        assert [cell.backend for _, cell in told.turns[4 * count :]] == [
+            *["autograd"] * sum(r.cell.backend == "autograd" for r in run.cells),
+            *["numpy"] * sum(r.cell.backend == "numpy" for r in run.cells),
+        ]
+        assert told.ahead == [(i + 1, 4 * count) for i in range(4 * count)]
+        assert all(len(run.visits[r.cell]) == r.visits == 4 for r in run.cells)
+        orders.append(visited)
+    # One worker for each backend lives through all rounds, and backends take turns in each.
+    assert (watched.most, len(watched.started), watched.alive) == (2, 6, set())
+    backends = [cell.backend for cell in orders[0]]
+    assert sum(a != b for a, b in itertools.pairwise(backends)) > 4
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_where_a_clock_runs_one_worker_works_at_a_time(
     watched: type[Watched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("autograd")
-    monkeypatch.setattr(driver, "_side_by_side", lambda threads: 8)
+    busy: set[int] = set()
+    send, receive = Worker.send, Worker.receive
+
+    def told(self: Worker, **command: Any) -> None:
+        assert not busy
+        busy.add(self.pid)
+        send(self, **command)
+
+    def heard(self: Worker, seconds: float) -> dict[str, Any] | None:
+        event = receive(self, seconds)
+        if event is not None and event["event"] in ("done", "memory"):
+            busy.remove(self.pid)
+        return event
+
+    def started(self: Watched, *words: Any) -> None:
+        assert not busy
+        begin(self, *words)
+
+    begin = Watched.__init__
+    monkeypatch.setattr(Watched, "__init__", started)
+    monkeypatch.setattr(Watched, "send", told)
+    monkeypatch.setattr(Watched, "receive", heard)
     methods = ["numpy.analytic", "autograd.jacobian"]
-    run = jb.run(PROBLEM, methods=methods, budget_s=0.01, visits=1)
-    assert [r.verdict for r in run.cells] == [Verdict.AGREES] * 2
-    assert all(r.median_s for r in run.cells)
-    assert (watched.most, len(watched.started)) == (1, 2)
+    run = jb.run(PROBLEM, methods=methods, budget_s=0.01, visits=3)
+    assert [(r.verdict, r.visits) for r in run.cells] == [(Verdict.AGREES, 3)] * 2
+    assert (busy, watched.most) == (set(), 2)
 
 
-def test_as_many_workers_as_there_are_cores_for_their_threads(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for cores, threads, expected in ((8, 1, 8), (8, 3, 2), (2, 4, 1), (1, 1, 1), (None, 1, 1)):
-        monkeypatch.setattr(driver.fingerprint, "usable_cores", lambda n=cores: n)
-        assert driver._side_by_side(threads) == expected
+def test_as_many_workers_as_there_are_cores_for_their_threads() -> None:
+    for cores, taken, threads, expected in (
+        (8, [1] * 7, 1, True),
+        (8, [1] * 8, 1, False),
+        (8, [3, 3], 3, False),
+        (8, [3, 3], 2, True),
+        (2, [], 4, True),
+        (1, [1], 1, False),
+    ):
+        assert driver._have_room(cores, taken, threads) is expected
 
 
 @posix
@@ -278,24 +392,213 @@ def test_an_interrupt_kills_every_worker(
     watched: type[Watched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("autograd")
-    wait = Worker.wait
+    receive = Worker.receive
 
-    def interrupted(self: Worker, seconds: float) -> None:
+    def interrupted(self: Worker, seconds: float) -> dict[str, Any] | None:
         # a worker needs longer than this to start, so that all of them are there
         if len(watched.started) == 2:
             assert len(watched.alive) == 2
             signal.raise_signal(signal.SIGTERM)
-        wait(self, seconds)
+        return receive(self, seconds)
 
-    monkeypatch.setattr(Watched, "wait", interrupted)
-    monkeypatch.setattr(driver, "_side_by_side", lambda threads: 2)
-    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Watched, "receive", interrupted)
+    monkeypatch.setattr(driver.fingerprint, "usable_cores", lambda: 2)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     run = jb.check(PROBLEM, **TWO_BACKENDS)
     assert run.interrupted
     assert {(r.verdict, r.reason) for r in run.cells} == {(Verdict.NOT_RUN, "interrupted")}
     assert len(watched.started) == 2
     assert all(map(gone, watched.started))
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+@posix
+@pytest.mark.parametrize("where", ["killing", "saving"])
+def test_a_second_interrupt_is_raised_at_once(
+    watched: type[Watched], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
+) -> None:
+    receive, kill, saved = Worker.receive, Watched.kill, []
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.default_int_handler)
+
+    def first(self: Worker, seconds: float) -> dict[str, Any] | None:
+        event = receive(self, seconds)
+        if event is not None and event["event"] == "timed":
+            signal.raise_signal(signal.SIGINT)
+        return event
+
+    def killed(self: Watched) -> None:
+        kill(self)
+        if where == "killing":
+            signal.raise_signal(signal.SIGINT)
+
+    class Slow(results_writer.Store):
+        def __call__(self, run: Run, *, final: bool) -> None:
+            saved.append(final)
+            if final:
+                signal.raise_signal(signal.SIGTERM)
+            super().__call__(run, final=final)
+
+    monkeypatch.setattr(Watched, "receive", first)
+    monkeypatch.setattr(Watched, "kill", killed)
+    monkeypatch.setattr(api, "Store", Slow)
+    with pytest.raises(KeyboardInterrupt):
+        jb.run(PROBLEM, methods=["numpy.analytic"], output=tmp_path)
+    assert saved == ([False] if where == "killing" else [False, True])
+    assert all(map(gone, watched.started))
+    # The file of the last save is whole.
+    (path,) = tmp_path.iterdir()
+    assert {r.verdict for r in jb.read(path).cells} == {Verdict.NOT_RUN}
+
+
+@posix
+def test_an_interrupt_while_a_complete_run_is_saved_saves_it_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced = []
+    fsync = os.fsync
+
+    def interrupted(handle: int) -> None:
+        replaced.append(handle)
+        if len(replaced) == 2:  # the first save is the one before anything runs
+            signal.raise_signal(signal.SIGTERM)
+        fsync(handle)
+
+    monkeypatch.setattr(results_writer.os, "fsync", interrupted)
+    run = jb.run(PROBLEM, methods=["numpy.analytic"], budget_s=0.01, output=tmp_path)
+    assert run.interrupted
+    (path,) = tmp_path.iterdir()
+    assert [r.verdict for r in jb.read(path).cells] == [Verdict.AGREES]
+    assert jb.read(path).cells[0].median_s
+
+
+@posix
+def test_worker_that_dies_while_it_waits_costs_no_cell(
+    watched: type[Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive = Worker.receive
+    done = []
+
+    def killed(self: Watched, seconds: float) -> dict[str, Any] | None:
+        event = receive(self, seconds)
+        if event is not None and event["event"] == "done":
+            done.append(event["cell"])
+            if len(done) == 3:
+                os.kill(self.pid, signal.SIGKILL)
+        return event
+
+    monkeypatch.setattr(Watched, "receive", killed)
+    methods = ["numpy.analytic", "numpy.complex-step"]
+    run = jb.run(PROBLEM, methods=methods, budget_s=0.02, visits=3)
+    assert [(r.verdict, r.visits) for r in run.cells] == [(Verdict.AGREES, 3)] * 2
+    assert (len(done), len(watched.started)) == (6, 2)
+
+
+# Workers that do not start, and threads
+
+
+def site(folder: Path, code: str) -> dict[str, str]:
+    """Return variables under which workers, and they alone, run ``code`` before anything else."""
+    (folder / "sitecustomize.py").write_text(
+        f"import sys\nif '--jacbench-worker' in sys.orig_argv:\n    {code}\n"
+    )
+    return environment(folder, tiny_site())
+
+
+@posix
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (
+            "import time; time.sleep(600)",
+            "the worker did not start within 0.5 s: allow more with --start-timeout",
+        ),
+        ("import os; os._exit(7)", "the worker exited with status 7"),
+    ],
+)
+def test_worker_that_never_starts_costs_one_wait(tmp_path: Path, code: str, reason: str) -> None:
+    words = ["run", "basics/*", "--method", "numpy.analytic", "--start-timeout", "0.5"]
+    done = jacbench(*words, "--json", "-", cwd=tmp_path, env=site(tmp_path, code))
+    block = strict(done.stdout)
+    assert done.returncode == 1
+    assert len(block["cells"]) > 5
+    assert {(c["verdict"], c["reason"]) for c in block["cells"]} == {("crashed", reason)}
+    # Once, not for each cell.
+    assert block["seconds"]["workers"] < 3
+
+
+def test_disk_without_room_for_a_worker_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Worker:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(crew, "Worker", full)
+    for run in (jb.check(PROBLEM, **ANALYTIC), jb.run(PROBLEM, **QUICK)):
+        (result,) = run.cells
+        told = "no worker could be started: No space left on device: free some room, or set TMPDIR"
+        assert (result.verdict, result.reason) == (Verdict.CRASHED, told)
+
+
+@posix
+def test_slow_start_is_waited_for(tmp_path: Path) -> None:
+    env = site(tmp_path, "import time; time.sleep(1.5)")
+    words = ["check", PROBLEM, "--method", "numpy.analytic", "--timeout", "1", "--json", "-"]
+    done = jacbench(*words, cwd=tmp_path, env=env)
+    assert [c["verdict"] for c in strict(done.stdout)["cells"]] == ["agrees"]
+    assert strict(done.stdout)["seconds"]["workers"] >= 1.5
+
+
+def test_threads_are_swept(watched: type[Watched]) -> None:
+    wanted = {"methods": ["numpy.analytic"], "budget_s": 0.01, "visits": 2}
+    run = jb.run(PROBLEM, **wanted, threads=[1, 2, 1])
+    assert [(r.cell.threads, r.verdict, r.visits) for r in run.cells] == [
+        (1, Verdict.AGREES, 2),
+        (2, Verdict.AGREES, 2),
+    ]
+    # Thread pools belong to a process: each number has workers of its own.
+    assert len(watched.started) == 2
+    assert set(run.fingerprint["settings"]) == {"numpy, 1 thread", "numpy, 2 threads"}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors can be chosen")
+def test_workers_are_bound_to_processors(tmp_path: Path) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    words = ["check", PROBLEM, "--method", "tiny.right", "--cpus", str(cpu), "--json", "-"]
+    sign = tmp_path / "bound"
+    done = jacbench(*words, cwd=tmp_path, env=environment(tiny_site(), TINY_BOUND=str(sign)))
+    assert done.returncode == 0
+    assert sign.read_text() == f"{{{cpu}}}"
+    assert strict(done.stdout)["fingerprint"]["settings"]["tiny"]["cpus"] == [cpu]
+    assert strict(done.stdout)["options"]["cpus"] == [cpu]
+
+
+# Memory
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory of other processes is read from /proc")
+def test_method_that_takes_too_much_memory_is_killed(tmp_path: Path) -> None:
+    words = ["run", PROBLEM, "--method", "tiny.*", "--memory", "300MiB", "--cell-seconds", "0.02"]
+    env = environment(tiny_site(), TINY_GREEDY="1")
+    done = jacbench(*words, "--json", "-", cwd=tmp_path, env=env)
+    cells = {cell["method"]: cell for cell in strict(done.stdout)["cells"]}
+    greedy = cells["tiny.slow-prepare"]
+    assert (greedy["verdict"], greedy["median_s"]) == ("too large", None)
+    assert re.fullmatch(
+        r"used [\d.]+ [MG]iB, more than the 300 MiB of --memory: killed", greedy["reason"]
+    )
+    assert cells["tiny.right"]["verdict"] == "agrees"
+    assert cells["tiny.right"]["median_s"] > 0
+
+
+def test_memory_error_of_a_method_is_too_large() -> None:
+    method = ["numpy.complex-step"]
+
+    def greedy(xp: Any, x: Any) -> Any:
+        if np.iscomplexobj(x):
+            raise MemoryError
+        return x * x * x
+
+    run = jb.run(problem(function=greedy), methods=method, budget_s=0.01)
+    assert [(r.verdict, r.median_s) for r in run.cells] == [(Verdict.TOO_LARGE, None)]
+    assert run.ok
 
 
 # Problems as objects, in this process

@@ -171,3 +171,84 @@ def test_peaks_are_not_measured_where_the_system_cannot_tell(
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert memory.prepare_to_measure() is False
+
+
+LEAK = """
+import gc
+import numpy as np
+from jacbench import memory
+
+if not memory.prepare_to_measure():
+    raise SystemExit("cannot")
+held = []
+{setup}
+found = memory.leak_bytes(lambda: {call})
+print(found or 0)
+"""
+
+
+def leak(call: str, setup: str = "") -> int:
+    """Look for a leak in a process of its own."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("memory is read from /proc")
+    done = subprocess.run(
+        [sys.executable, "-c", LEAK.format(call=call, setup=setup)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": ":".join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
+    )
+    if done.stderr.strip() == "cannot":
+        pytest.skip("this kernel does not let a process reset its peak")
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("size", [2**20, 2**16])
+def test_what_every_call_keeps_is_a_leak(size: int) -> None:
+    assert leak(f"held.append(np.ones({size} // 8))") == pytest.approx(size, rel=0.2)
+
+
+GROWS_IN_STEPS = """
+calls = 0
+def call():
+    global calls
+    calls += 1
+    if calls & (calls - 1) == 0:
+        held.append(np.ones(2**17))
+"""
+CYCLES = """
+def call():
+    cycle = [np.ones(2**15)]
+    cycle.append(cycle)
+"""
+FILLS_A_CACHE = """
+def call():
+    if len(held) < 5:
+        held.append(np.ones(2**17))
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "setup"),
+    [
+        ("np.ones(10**6).sum()", ""),
+        ("call()", FILLS_A_CACHE),
+        ("call()", CYCLES),
+        ("call()", GROWS_IN_STEPS),
+        ("held.append(1)", ""),
+    ],
+    ids=["temporary", "fills a cache", "cycles", "grows in steps", "a few bytes"],
+)
+def test_what_is_no_leak(call: str, setup: str) -> None:
+    assert leak(call, setup) == 0
+
+
+def test_a_slow_call_is_not_called_for_long() -> None:
+    assert leak("calls()", "import time\ndef calls(): held.append(1); time.sleep(0.4)") == 0
+    code = "time.sleep(0.4); held.append(np.ones(2**17)); assert len(held) < 4"
+    assert leak("calls()", f"import time\ndef calls(): {code}") == 0
+
+
+def test_a_leak_is_told_in_a_line() -> None:
+    assert memory.leak_caution(1258291) == "leaks 1.2 MiB a call"

@@ -118,6 +118,9 @@ def test_jacbench_object_is_what_the_schema_says() -> None:
     (row,) = saved()[0]["benchmarks"]
     assert cell["median_s"] == pytest.approx(row["stats"]["median"])
     assert cell["rounds"] == row["stats"]["rounds"]
+    assert cell["visits"] == 1
+    assert cell["low_s"] <= cell["median_s"] <= cell["high_s"]
+    assert cell["cpu_s"] > 0
     assert "measured_cores" in block["fingerprint"]["settings"]["numpy"]
 
 
@@ -260,6 +263,16 @@ def test_visits_are_separate_stretches_in_seeded_order(tmp_path: Path) -> None:
     assert len({frozenset(stretch) for stretch in stretches}) == 1
     assert len({tuple(stretch) for stretch in stretches}) > 1
     assert order("1") == first
+
+
+def test_visits_of_one_process_are_pooled(tmp_path: Path) -> None:
+    done = suite(tmp_path, *ONE, "--jacbench-visits", "3", "--benchmark-json", "out.json")
+    assert done.returncode == 0, done.stdout
+    document = strict((tmp_path / "out.json").read_text())
+    assert schema_errors(document["jacbench"]) == []
+    (cell,) = document["jacbench"]["cells"]
+    assert cell["visits"] == len(document["benchmarks"]) == 3
+    assert cell["rounds"] == sum(row["stats"]["rounds"] for row in document["benchmarks"])
 
 
 # Mistakes

@@ -109,6 +109,40 @@ def test_samples_of_each_timed_cell_come_back(tmp_path: Path) -> None:
     assert again.samples == run.samples
 
 
+def test_visits_come_back(tmp_path: Path) -> None:
+    run = samples.run(samples.agrees(), samples.agrees("jax.jacrev", 2e-5))
+    run.visits[samples.cell()] = [[1e-5, 2e-5], [3e-5], [4e-5, 5e-5, 6e-5]]
+    document = results.document(run, OPTIONS)
+    row = document["benchmarks"][0]
+    # pytest-benchmark reads them flat.
+    assert row["stats"]["data"] == [1e-5, 2e-5, 3e-5, 4e-5, 5e-5, 6e-5]
+    assert row["extra_info"]["visit_rounds"] == [2, 1, 3]
+    again = read(results_writer.write(tmp_path / "run.json", document))
+    assert again.visits == run.visits
+    assert again.samples == run.samples
+
+
+def test_file_of_an_older_schema_has_one_visit(tmp_path: Path, good: dict[str, Any]) -> None:
+    block = good["jacbench"]
+    block["schema"] = 2
+    for name in ("seconds", "options", "ending"):
+        del block[name]
+    new = ("low_s", "high_s", "cpu_s", "device_s", "outliers", "cautions", "visits")
+    for cell in block["cells"]:
+        for name in (*new, "problem_hash", "method_hash"):
+            del cell[name]
+    for row in good["benchmarks"]:
+        del row["extra_info"]["visit_rounds"]
+    assert schema_errors(block) == []
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(good))
+    run = read(path)
+    assert [len(visits) for visits in run.visits.values()] == [1, 1]
+    assert [(r.low_s, r.cautions, r.outliers) for r in run.cells] == [(None, (), {})] * 2
+    assert (run.seconds, run.options, run.ending) == ({}, {}, None)
+    use(run)
+
+
 def test_read_takes_a_path_as_text(tmp_path: Path) -> None:
     run = samples.run(samples.agrees())
     path = results_writer.write(tmp_path / "run.json", results.document(run, OPTIONS))
@@ -258,7 +292,7 @@ def test_missing_file(tmp_path: Path) -> None:
         ("null", "is another kind of file"),
         ('{"jacbench": []}', "is another kind of file"),
         ('{"benchmarks": [], "machine_info": {}}', "another kind of pytest-benchmark file without"),
-        ('{"jacbench": {"schema": 3}}', r"has schema 3 and this jacbench reads up to 2: pip "),
+        ('{"jacbench": {"schema": 4}}', r"has schema 4 and this jacbench reads up to 3: pip "),
         ('{"jacbench": {"schema": "1"}}', "has schema '1'"),
         ('{"jacbench": {"schema": true}}', "has schema True"),
         ('{"jacbench": {}}', "has schema None"),
@@ -295,6 +329,19 @@ def test_file_that_is_not_text(tmp_path: Path) -> None:
         ("peak_bytes", {}),
         ("chunk_size", "8"),
         ("traceback", ["line"]),
+        ("low_s", "low"),
+        ("high_s", []),
+        ("cpu_s", True),
+        ("device_s", {}),
+        ("visits", "3"),
+        ("outliers", []),
+        ("outliers", {"high_mild": "many"}),
+        ("outliers", {"high_mild": None}),
+        ("cautions", "busy"),
+        ("cautions", {}),
+        ("cautions", [5]),
+        ("problem_hash", 5),
+        ("method_hash", ["hash"]),
     ],
 )
 def test_wrong_types_inside(
@@ -316,6 +363,40 @@ def test_wrong_samples(tmp_path: Path, good: dict[str, Any], data: object) -> No
     assert "is damaged" in refusal(tmp_path, json.dumps(good))
 
 
+@pytest.mark.parametrize("rounds", [[1], [2, 2], [3, 1]])
+def test_visits_that_are_not_those_of_the_samples(
+    tmp_path: Path, good: dict[str, Any], rounds: list[int]
+) -> None:
+    good["benchmarks"][0]["extra_info"]["visit_rounds"] = rounds
+    assert "is damaged (ValueError: 3 samples" in refusal(tmp_path, json.dumps(good))
+
+
+@pytest.mark.parametrize("rounds", [None, [], "3", [3.0], [True, 2], [0, 3], [-1, 4]])
+def test_samples_of_which_visits_are_not_known_are_one(
+    tmp_path: Path, good: dict[str, Any], rounds: object
+) -> None:
+    (first, _) = good["benchmarks"]
+    first["extra_info"]["visit_rounds"] = rounds
+    if rounds is None:
+        del first["extra_info"]["visit_rounds"]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(good))
+    if rounds == []:
+        assert "3 samples, and visits of 0" in refusal(tmp_path, json.dumps(good))
+        return
+    run = read(path)
+    assert run.visits[samples.cell()] == [first["stats"]["data"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seconds", {"wall": "long"}), ("seconds", [1]), ("options", 5), ("seconds", {"wall": None})],
+)
+def test_wrong_accounts(tmp_path: Path, good: dict[str, Any], name: str, value: object) -> None:
+    good["jacbench"][name] = value
+    assert "is damaged" in refusal(tmp_path, json.dumps(good))
+
+
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yield the way to each value inside ``value``."""
     yield path
@@ -334,6 +415,7 @@ def use(run: Run) -> None:
         console = Console(file=nowhere)
         console.print(table.terminal(run, console, timed=True))
     table.markdown(run)
+    assert table.printable(table.spent(run)).isprintable()
     json.dumps(run.to_json(), allow_nan=False)
 
 

@@ -274,6 +274,162 @@ def test_failed_cuts_nothing_short() -> None:
     assert (result.verdict, result.reason) == (Verdict.FAILED, "ValueError: ")
 
 
+# --- memory, devices, the same answer twice ---
+
+
+@pytest.mark.parametrize("where", ["prepare", "call"])
+def test_memory_that_runs_out_is_too_large(where: str) -> None:
+    def exhausted(x: Any, A: Any) -> Any:
+        raise MemoryError("Unable to allocate\n7.28 TiB")
+
+    class Unprepared(Told):
+        def prepare(self, target: Target) -> Prepared:
+            return exhausted(None, None)
+
+    found = verdict_on(exhausted if where == "call" else Unprepared(jacobian))
+    assert found.prepared is None
+    assert (found.result.verdict, found.result.reason) == (
+        Verdict.TOO_LARGE,
+        "memory ran out: MemoryError: Unable to allocate 7.28 TiB: give it a smaller problem or "
+        "more memory",
+    )
+    assert "exhausted" in (found.result.traceback or "")
+
+
+def test_memory_is_asked_for_along_the_causes() -> None:
+    def wrapped(x: Any, A: Any) -> Any:
+        try:
+            np.empty(2**52)
+        except MemoryError as exc:
+            raise RuntimeError("the compiler failed") from exc
+
+    assert verdict_on(wrapped).result.verdict is Verdict.TOO_LARGE
+
+
+def test_a_backend_says_what_its_want_of_memory_is() -> None:
+    class Own(type(registry.load("numpy"))):  # type: ignore[misc]
+        def out_of_memory(self, exc: BaseException) -> bool:
+            return "arena is full" in str(exc)
+
+    def full(x: Any, A: Any) -> Any:
+        raise ValueError("arena is full")
+
+    assert verdict_on(full, backend=Own()).result.verdict is Verdict.TOO_LARGE
+    assert verdict_on(full).result.verdict is Verdict.FAILED
+
+
+class OnGpu(np.ndarray):
+    """An array that lies elsewhere."""
+
+
+class WithDevices(type(registry.load("numpy"))):  # type: ignore[misc]
+    def is_array(self, value: Any) -> bool:
+        return isinstance(value, (np.ndarray, np.generic))
+
+    def device_of(self, array: Any) -> str:
+        return "cuda:0" if isinstance(array, OnGpu) else "cpu"
+
+
+def test_a_result_on_another_device_disagrees() -> None:
+    def elsewhere(x: Any, A: Any) -> Any:
+        return jacobian(x, A).view(OnGpu)
+
+    found = verdict_on(elsewhere, backend=WithDevices())
+    assert found.prepared is None
+    assert (found.result.verdict, found.result.reason) == (
+        Verdict.DISAGREES,
+        "the result lies on cuda:0, not on cpu",
+    )
+    assert verdict_on(jacobian, backend=WithDevices()).result.verdict is Verdict.AGREES
+
+
+def test_every_array_of_a_result_has_to_lie_on_the_device() -> None:
+    def split(x: Any, A: Any) -> Any:
+        J = jacobian(x, A)
+        return {"b": J[:, 0], "w": J[:, 1:].view(OnGpu)}
+
+    method = Told(split, declared=layout.OUTPUT_BY_INPUT)
+    result = verdict_on(method, backend=WithDevices()).result
+    assert result.reason == "the result lies on cuda:0, not on cpu"
+
+
+def test_a_function_whose_value_lies_elsewhere_is_told() -> None:
+    settling = []
+
+    def moved(xp: Any, x: Any, A: Any) -> Any:
+        value = function(xp, x, A)
+        return value.view(OnGpu) if settling else value
+
+    problem = Problem(name="mine", function=moved, x=X, constants=(A,), jacobian=jacobian)
+    right = reference(problem, "float64")
+    settling.append(True)
+    result = settle(cell(), problem, WithDevices(), Told(jacobian), right).result
+    assert result.reason == "the function's value lies on cuda:0, not on cpu"
+
+
+def varying(size: float) -> Callable[[Any, Any], Any]:
+    rng = np.random.default_rng(3)
+    return lambda x, A: jacobian(x, A) * (1 + size * rng.uniform(-1, 1, (2, 3)))
+
+
+def test_a_method_that_varies_is_told_so() -> None:
+    found = verdict_on(varying(1e-3))
+    assert found.prepared is None
+    assert found.result.verdict is Verdict.DISAGREES
+    told = re.fullmatch(
+        r"two calls for the same x differ: ‖J1-J2‖/‖J1‖ = (\S+): the method \(or function\) is "
+        r"not deterministic",
+        found.result.reason or "",
+    )
+    assert told is not None
+    assert 1e-4 < float(told[1]) < 1e-2
+    assert found.result.error is not None
+
+
+def test_a_method_that_varies_in_the_last_bits_agrees_and_says_so() -> None:
+    result = verdict_on(varying(1e-15)).result
+    assert result.verdict is Verdict.AGREES
+    assert 0 < result.notes["repeat_error"] < 1e-14
+    assert "repeat_error" not in verdict_on(jacobian).result.notes
+
+
+def test_a_method_that_is_wrong_in_the_same_way_twice_is_just_wrong() -> None:
+    reason = verdict_on(lambda x, A: 2 * jacobian(x, A)).result.reason or ""
+    assert reason.startswith("at another point than it prepared: ‖J-R‖/‖R‖ = 1 > 1e-12")
+
+
+def test_a_method_that_fails_when_asked_again_keeps_its_first_verdict() -> None:
+    calls = []
+
+    def once(x: Any, A: Any) -> Any:
+        calls.append(x)
+        if len(calls) > 1:
+            raise RuntimeError("no more")
+        return 2 * jacobian(x, A)
+
+    result = verdict_on(once).result
+    assert result.verdict is Verdict.DISAGREES
+    assert (result.reason or "").startswith("at another point than it prepared: ")
+
+
+def test_a_function_that_varies_is_told_before_any_derivative() -> None:
+    rng = np.random.default_rng(5)
+    settling = []
+
+    def varies(xp: Any, x: Any, A: Any) -> Any:
+        return function(xp, x, A) * (1 + 1e-3 * rng.uniform() * bool(settling))
+
+    problem = Problem(name="mine", function=varies, x=X, constants=(A,), jacobian=jacobian)
+    right = reference(problem, "float64")
+    settling.append(True)
+    result = settle(cell(), problem, registry.load("numpy"), Told(jacobian), right).result
+    assert result.verdict is Verdict.DISAGREES
+    assert re.fullmatch(
+        r"two calls for the same x differ: ‖y1-y2‖/‖y1‖ = \S+: the function is not deterministic",
+        result.reason or "",
+    )
+
+
 # --- warnings ---
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from jacbench import table
+from jacbench import cautions, table
 from jacbench.cell import CellResult, Verdict
 from jacbench.results import Run
 from tests import samples
@@ -87,6 +87,80 @@ def test_narrow_terminal_loses_columns_and_no_verdict() -> None:
     assert max(map(len, narrow.splitlines())) <= 70
     for word in ("numpy.analytic (floor)", "10.0 µs", "1.0e-16", "agrees"):
         assert word in narrow
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.99, 1.01, "1.0 %"),
+        (0.97, 1.05, "4.0 %"),
+        (0.99, 1.05, "-1.0/+5.0 %"),
+        (0.70, 1.01, "-30/+1.0 %"),
+        (1.0, 1.004, "0.2 %"),
+        (1.0, 1.0, "0.0 %"),
+        (0.95, 7.0, "-5.0/+600 %"),
+        (None, 1.0, ""),
+        (1.0, None, ""),
+    ],
+)
+def test_half_the_interval_or_both_sides_of_a_skewed_one(
+    low: float | None, high: float | None, text: str
+) -> None:
+    ends = {"low_s": low and low * 1e-5, "high_s": high and high * 1e-5}
+    (row,) = shown(samples.run(agrees(**ends)))
+    assert row["± 95 %"] == text
+
+
+WIDE = "the interval is {} % wide: give it more time with --budget"
+
+
+def test_each_caution_once_with_the_methods_it_is_said_of() -> None:
+    run = samples.run(
+        agrees("jax.jacrev", cautions=(WIDE.format(23), "leaks 1.2 MiB a call")),
+        agrees("torch.func.jacrev", cautions=(WIDE.format(115),)),
+        agrees("torch.functional", cautions=(WIDE.format(23),)),
+        agrees("jax.jacfwd"),
+    )
+    wide = f"jax.jacrev, torch.functional, torch.func.jacrev: {WIDE.format('23 to 115')}"
+    leak = "jax.jacrev: leaks 1.2 MiB a call"
+    assert cautions.grouped(run.cells) == [wide, leak]
+    lines = [line.strip() for line in terminal(run).splitlines()]
+    assert lines.count(wide) == lines.count(leak) == 1
+    assert lines.index(wide) > max(i for i, line in enumerate(lines) if "agrees" in line)
+    assert leak in table.markdown(run).splitlines()
+
+
+def test_no_caution_beside_a_cell_without_a_time() -> None:
+    wrong = replace(agrees(cautions=("busy",)), verdict=Verdict.DISAGREES, reason="wrong")
+    assert cautions.grouped([wrong]) == []
+
+
+def test_cautions_are_shown_as_text() -> None:
+    run = samples.run(agrees(cautions=(HOSTILE,)))
+    for text in (terminal(run), table.markdown(run)):
+        assert all(c.isprintable() or c == "\n" for c in text)
+    assert "[bold red]c[/]" in terminal(run)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        ({}, ""),
+        ({"timing": 1.0}, ""),
+        ({"wall": 0.04}, "0.0 s"),
+        (
+            dict(zip(samples.SPENT, (200.0, 12.4, 80.2, 96.0, 4.0, 3.0), strict=True)),
+            "3 min 20 s: 96 s timing, 80 s preparing and checking, 12 s starting workers, "
+            "4.0 s memory, 3.0 s jacbench's own",
+        ),
+        (
+            {"wall": 119.6, "settling": 119.4, "timing": 0.0},
+            "2 min 0 s: 119 s preparing and checking",
+        ),
+    ],
+)
+def test_what_the_time_was_spent_on(seconds: dict[str, float], text: str) -> None:
+    assert table.spent(samples.run(seconds=seconds)) == text
 
 
 def test_check_shows_no_times() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from jacbench import timing
 from jacbench.timing import MAX_ROUNDS, ROUND_S, SLOW_S, plan
@@ -56,6 +61,39 @@ def test_more_time_never_means_fewer_rounds(
 @given(st.floats(1.0001, 1000.0), BUDGETS)
 def test_a_slow_call_is_timed_at_least_twice(call: float, budget: float) -> None:
     assert plan(call, budget, 10).rounds >= 2
+
+
+def test_calls_are_those_that_are_made() -> None:
+    calls: list[object] = []
+    for chosen in (timing.Plan(3, 1), timing.Plan(3, 4)):
+        calls.clear()
+        fixture = pytest_benchmark_fixture()
+        fixture.pedantic(calls.append, (1,), rounds=chosen.rounds, iterations=chosen.iterations)
+        assert chosen.calls == len(calls)
+
+
+def pytest_benchmark_fixture() -> Any:
+    """Return the fixture that times, without a session."""
+    node = SimpleNamespace(name="test", nodeid="test")
+    timer = SimpleNamespace(target=timing.time.perf_counter)
+    nothing = dict.fromkeys(("logger", "warner", "cprofile_loops", "cprofile_dump"))
+    numbers = dict.fromkeys(("min_rounds", "min_time", "max_time", "calibration_precision"), 1)
+    flags = dict.fromkeys(("disable_gc", "warmup", "disabled", "cprofile"), False)
+    wanted = inspect.signature(BenchmarkFixture).parameters
+    known = {**nothing, **numbers, **flags, "timer": timer, "add_stats": lambda _: None}
+    known |= {"warmup_iterations": 0, "precision": None, "confidence": None}
+    return BenchmarkFixture(node, **{name: known[name] for name in wanted if name in known})
+
+
+def test_processor_time_is_that_of_the_block() -> None:
+    with timing.ProcessorTime() as idle:
+        threading.Event().wait(0.05)
+    with timing.ProcessorTime() as busy:
+        begun = timing.time.process_time()
+        while timing.time.process_time() - begun < 0.05:
+            pass
+    assert busy.seconds >= 0.05
+    assert idle.seconds < busy.seconds
 
 
 def test_by_hand() -> None:

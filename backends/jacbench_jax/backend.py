@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jacbench.backend import Backend, Method
-from jacbench_jax import batch, declines, eager, jvp, staged, values, vjp, xp
+from jacbench_jax import batch, declines, eager, jvp, process, staged, values, vjp, xp
 from jacbench_jax import model as models
 
 if TYPE_CHECKING:
@@ -48,12 +48,19 @@ class JaxBackend(Backend):
         jax.config.update("jax_default_matmul_precision", "highest")
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         jax.config.update("jax_enable_compilation_cache", False)
-        return {
-            "jax_enable_x64": True,
-            "jax_default_matmul_precision": "highest",
-            "jax_cpu_enable_async_dispatch": False,
-            "jax_enable_compilation_cache": False,
-        }
+        return process.settings()
+
+    def state(self) -> Mapping[str, Any]:
+        """Return the values of JAX's configuration that change numbers or times."""
+        return process.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what ``state`` returned."""
+        process.restore(state)
+
+    def out_of_memory(self, exc: BaseException) -> bool:
+        """Say whether ``exc`` is XLA's want of memory, on the host or on a device."""
+        return declines.out_of_memory(exc)
 
     def put(self, array: Any, device: str, dtype: str) -> jax.Array:
         """Return an array committed to ``device``; integer constants keep their dtype."""
@@ -73,8 +80,7 @@ class JaxBackend(Backend):
 
     def device_of(self, array: jax.Array) -> str:
         """Return where the array lies."""
-        (device,) = array.devices()
-        return "cpu" if device.platform == "cpu" else f"cuda:{device.id}"
+        return ", ".join(sorted(_name(device) for device in array.devices()))
 
     def synchronise(self, value: Any) -> None:
         """Wait until every leaf of ``value`` is computed."""
@@ -84,6 +90,15 @@ class JaxBackend(Backend):
         """Return None: XLA's allocator keeps a peak since the start and cannot reset it."""
         del call, device
         return None
+
+    def device_seconds(self, call: Callable[[], object], device: str) -> float | None:
+        """Return None: JAX has no public events; its profiler writes traces to files."""
+        del call, device
+        return None
+
+
+def _name(device: jax.Device) -> str:
+    return "cpu" if device.platform == "cpu" else f"cuda:{device.id}"
 
 
 def _device(name: str) -> jax.Device:

@@ -42,3 +42,10 @@ def reason(exc: Exception) -> str | None:
     if not any(type(exc).__name__ == n and re.match(begins, said) for n, begins in DECLINES):
         return None
     return f"JAX says: {said}"
+
+
+def out_of_memory(exc: BaseException) -> bool:
+    """Say whether ``exc`` is XLA's status RESOURCE_EXHAUSTED, or Python's own want of memory."""
+    # jaxlib's class has had several names; the status comes first in what it says.
+    raised = isinstance(exc, RuntimeError) and str(exc).startswith("RESOURCE_EXHAUSTED")
+    return raised or isinstance(exc, MemoryError)

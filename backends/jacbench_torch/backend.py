@@ -19,6 +19,7 @@ from jacbench_torch import (
     hooks,
     jvp,
     loops,
+    process,
     values,
     vjp,
     xp,
@@ -71,12 +72,23 @@ class TorchBackend(Backend):
         torch.set_float32_matmul_precision("highest")
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        return {
-            "torch_num_threads": torch.get_num_threads(),
-            "torch_num_interop_threads": torch.get_num_interop_threads(),
-            "torch_float32_matmul_precision": torch.get_float32_matmul_precision(),
-            "torch_allow_tf32": torch.backends.cuda.matmul.allow_tf32,
-        }
+        return process.settings()
+
+    def state(self) -> Mapping[str, Any]:
+        """Return what torch keeps for the whole process: default dtype, threads, grad mode, ..."""
+        return process.state()
+
+    def generators(self) -> Mapping[str, Any]:
+        """Return the states of torch's default generators, one for each device in use."""
+        return process.generators()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what the two above returned."""
+        process.restore(state)
+
+    def out_of_memory(self, exc: BaseException) -> bool:
+        """Say whether ``exc`` is torch's want of memory, on the host or on a device."""
+        return declines.out_of_memory(exc)
 
     def put(self, array: Any, device: str, dtype: str) -> torch.Tensor:
         """Return a tensor of its own memory; integer constants keep their dtype."""
@@ -112,3 +124,19 @@ class TorchBackend(Backend):
         call()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
+
+    def device_seconds(self, call: Callable[[], object], device: str) -> float | None:
+        """Return the time between two CUDA events around ``call``, seconds.
+
+        Events tell to half a microsecond: with them the launch is seen too, while the device waits.
+        """
+        if not device.startswith("cuda"):
+            return None
+        with torch.cuda.device(device):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            torch.cuda.synchronize()
+            start.record()
+            call()
+            end.record()
+            torch.cuda.synchronize()
+        return float(start.elapsed_time(end)) / 1e3

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+import torch
+
 DECLINES: tuple[tuple[str, str], ...] = (
     # .item() and branches on numbers, random numbers, results whose shape depends on them,
     # writing a mapped value into one that is not:
@@ -48,3 +50,18 @@ def reason(exc: Exception) -> str | None:
     if not any(type(exc).__name__ == n and re.match(begins, said) for n, begins in DECLINES):
         return None
     return f"torch says: {_SENTENCE.split(said, maxsplit=1)[0]}"
+
+
+_MEMORY = re.compile(
+    # the caching allocator's, in its own class since 2.5 and by name where it was wrapped; the
+    # CPU's; NumPy's and Python's, wrapped by torch.compile
+    r"CUDA out of memory|OutOfMemoryError|CUDA error: out of memory"
+    r"|DefaultCPUAllocator: (can't allocate|not enough) memory|MemoryError"
+)
+
+
+def out_of_memory(exc: BaseException) -> bool:
+    """Say whether torch says by ``exc`` that memory is short."""
+    if isinstance(exc, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(exc, RuntimeError) and _MEMORY.search(str(exc)) is not None

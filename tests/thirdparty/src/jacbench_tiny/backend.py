@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,7 +59,9 @@ class NumpyArrays(Backend):
         return [TinyMethod(info, self.made[info.name]) for info in self.descriptor.methods]
 
     def configure(self, threads: int) -> Mapping[str, str | int | bool]:
-        """Have nothing to set."""
+        """Have nothing to set; if asked, write down the processors that may be used."""
+        if sign := os.environ.get("TINY_BOUND"):
+            Path(sign).write_text(str(os.sched_getaffinity(0)), encoding="ascii")
         return {"tiny_threads": threads}
 
     def put(self, array: Any, device: str, dtype: str) -> Any:
@@ -76,6 +80,11 @@ def _wrong(target: Target) -> Callable[[Any], Any]:
 
 
 def _slow_prepare(target: Target) -> Callable[[Any], Any]:
+    """Be slow; if asked, also take 400 MiB and keep them while a driver looks."""
+    kept = []
+    if os.environ.get("TINY_GREEDY") and target.x.size > 2:
+        kept.append(np.ones(50 * 2**20))
+        time.sleep(30)
     time.sleep(0.3)
     return complex_step(target)
 

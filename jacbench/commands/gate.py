@@ -1,0 +1,227 @@
+"""The command ``jacbench gate``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jacbench.commands import output
+from jacbench.errors import JacbenchError
+
+if TYPE_CHECKING:
+    from jacbench.gate.gate import Asked, GateRun
+    from jacbench.gate.settings import GateSettings
+
+What = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PATTERN|FILE.py:NAME]...",
+        help="Problems by name ('basics/*', the default) or in a file of yours.",
+    ),
+]
+
+
+def gate(
+    what: What = None,
+    base_python: Annotated[
+        str | None, typer.Option(metavar="PYTHON", help="The interpreter or environment of base.")
+    ] = None,
+    head_python: Annotated[
+        str | None,
+        typer.Option(metavar="PYTHON", help="Of head (default: the environment that runs this)."),
+    ] = None,
+    base_ref: Annotated[
+        str | None,
+        typer.Option(metavar="COMMIT", help="Base is this commit of the repository you are in."),
+    ] = None,
+    head_ref: Annotated[
+        str | None,
+        typer.Option(metavar="COMMIT", help="Of head (default: the working tree as it is)."),
+    ] = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER", help="Import from this folder of each checkout (default: . and src)."
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Methods, as shell patterns: 'torch.*'.")
+    ] = None,
+    operator: Annotated[
+        list[str] | None, typer.Option(help="Operators (default: jacobian), or all.")
+    ] = None,
+    device: Annotated[list[str] | None, typer.Option(help="cpu (default), cuda, cuda:1.")] = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="float64 (default), float32.")] = None,
+    threads: Annotated[int, typer.Option(metavar="N", help="Threads of every library.")] = 1,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Limits by pattern, as TOML.")
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="What the whole gate may take.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="What one cell may take.")
+    ] = 300.0,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="What checking one Jacobian may need.")
+    ] = None,
+    launches: Annotated[
+        int, typer.Option(metavar="N", help="Pairs of fresh workers before a decision.")
+    ] = 4,
+    blocks: Annotated[
+        int, typer.Option(metavar="N", help="Pairs of blocks of a cell in each launch.")
+    ] = 10,
+    extensions: Annotated[
+        int, typer.Option(metavar="N", help="How often an undecided cell gets as much again.")
+    ] = 3,
+    seed: Annotated[int, typer.Option(help="Of every random order.")] = 0,
+    output_folder: Annotated[
+        Path | None, typer.Option("--output", metavar="FOLDER", help="Write head's results there.")
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append the summary, as Markdown, for a page of CI."),
+    ] = None,
+    self_test: Annotated[
+        bool,
+        typer.Option(
+            "--self-test", help="Base against itself: false alarms and power on this machine."
+        ),
+    ] = False,
+    pairs: Annotated[
+        int, typer.Option(metavar="N", help="Of the self-test: identical pairs, at least.")
+    ] = 60,
+    cells: Annotated[int, typer.Option(metavar="N", help="Of the self-test: cells, at most.")] = 30,
+    neighbours: Annotated[
+        int, typer.Option(metavar="N", help="Of the self-test: busy processes beside it.")
+    ] = 0,
+    json_file: output.Json = None,
+) -> None:
+    """Compare base with head in one job: fail where a Jacobian became wrong or really slower.
+
+    Two environments (--base-python) or two commits (--base-ref) are measured side by side, in
+    turns, on this machine; no time is ever compared with a stored one.
+    """
+    from jacbench.gate.gate import Asked  # noqa: PLC0415
+    from jacbench.gate.settings import GateSettings  # noqa: PLC0415
+
+    output.writable(json_file)
+    if markdown is not None:
+        output.writable(str(markdown), option="--markdown")
+    settings = GateSettings(
+        threads=threads,
+        launches=launches,
+        blocks=blocks,
+        extensions=extensions,
+        time_limit_s=time_limit,
+        timeout_s=timeout,
+        memory=memory,
+        seed=seed,
+    )
+    asked = Asked(
+        what=what or ("basics/*",),
+        methods=method or (),
+        operators=operator or ("jacobian",),
+        devices=device or (),
+        dtypes=dtype or (),
+        threads=threads,
+    )
+    given = (base_python, head_python, base_ref, head_ref)
+    if self_test:
+        if any(value is not None for value in given):
+            raise JacbenchError(
+                "--self-test compares this environment with itself: leave --base-… and --head-… out"
+            )
+        _self_test(asked, settings, pairs, cells, neighbours, markdown, json_file)
+        return
+    if base_python is None and base_ref is None:
+        raise JacbenchError(
+            "nothing to compare with: give --base-python or --base-ref (or --self-test)"
+        )
+    refs = {"base": base_ref, "head": head_ref}
+    pythons = {"base": base_python, "head": head_python}
+    done = _gate(asked, settings, pythons, refs, path or [], policy)
+    if output_folder is not None:
+        from jacbench.gate import annotated  # noqa: PLC0415
+
+        done.path = annotated.write(done, output_folder)
+    _report(done, markdown, json_file)
+    if done.interrupted:
+        raise typer.Exit(output.INTERRUPTED)
+    if not done.ok:
+        raise typer.Exit(1)
+
+
+def _gate(
+    asked: Asked,
+    settings: GateSettings,
+    pythons: dict[str, str | None],
+    refs: dict[str, str | None],
+    folders: list[str],
+    policy: Path | None,
+) -> GateRun:
+    from jacbench.gate import gate as gates  # noqa: PLC0415
+    from jacbench.gate.side import commits, interpreter  # noqa: PLC0415
+    from jacbench.interrupts import sigterm_as_interrupt  # noqa: PLC0415
+    from jacbench.progress import shown  # noqa: PLC0415
+
+    limits = gates.default_limits if policy is None else gates.limits_of(policy)
+    sides = {name: interpreter(name, python) for name, python in pythons.items()}
+    with (
+        sigterm_as_interrupt(),
+        commits(refs, sides, folders) as found,
+        shown(output.console(stderr=True)) as progress,
+    ):
+        return gates.gate(asked, found, settings, progress, limits)
+
+
+def _report(done: GateRun, markdown: Path | None, json_file: str | None) -> None:
+    from jacbench.gate import report  # noqa: PLC0415
+
+    if markdown is not None:
+        _append(markdown, report.markdown(done))
+    if not output.printed_as_json(done.to_json(), json_file):
+        console = output.console()
+        console.print(report.terminal(done, console))
+        if done.path is not None:
+            console.print(f"results: {done.path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _self_test(
+    asked: Asked,
+    settings: GateSettings,
+    pairs: int,
+    cells: int,
+    neighbours: int,
+    markdown: Path | None,
+    json_file: str | None,
+) -> None:
+    from jacbench.gate import selftest, selftest_report  # noqa: PLC0415
+    from jacbench.interrupts import sigterm_as_interrupt  # noqa: PLC0415
+    from jacbench.progress import shown  # noqa: PLC0415
+
+    def save(found: Any) -> None:
+        # After each repetition: hours of measuring must not be lost to an interrupt.
+        if json_file not in (None, "-"):
+            output.printed_as_json(found.to_json(), json_file)
+
+    with sigterm_as_interrupt(), shown(output.console(stderr=True)) as progress:
+        found = selftest.self_test(
+            asked, settings, progress, pairs=pairs, cells=cells, busy=neighbours, save=save
+        )
+    if markdown is not None:
+        _append(markdown, selftest_report.markdown([("What the gate can resolve here", found)]))
+    if not output.printed_as_json(found.to_json(), json_file):
+        output.console().print(selftest_report.terminal(found))
+
+
+def _append(file: Path, text: str) -> None:
+    with file.open("a", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    sys.stdout.flush()

@@ -1,0 +1,199 @@
+"""``jacbench gate``: which cells became wrong or really slower between base and head."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jacbench import policy as policies
+from jacbench import user_file
+from jacbench.cell import Cell
+from jacbench.errors import JacbenchError
+from jacbench.gate.arm import ArmError
+from jacbench.gate.conclusion import judged
+from jacbench.gate.judge import LimitsOf, judge
+from jacbench.gate.measurement import INTERRUPTED, Deadline, Measurement, Progress
+from jacbench.gate.outcome import Judged, Outcome, counted
+from jacbench.gate.record import SIDES, Subject
+from jacbench.gate.settings import LIMITS, GateSettings
+from jacbench.gate.side import Side
+from jacbench.policy import Limits
+from jacbench.results import json_safe
+from jacbench.selection import Selection
+
+SCHEMA = 1
+"""Version of the object that ``--json`` writes, described by ``gate.schema.json``."""
+
+
+@dataclass
+class GateRun:
+    """What the gate found.
+
+    Attributes
+    ----------
+    judged
+        Every cell of either side with its outcome.
+    sides
+        Base and head.
+    about
+        For each side the fingerprint, and whether the clock leaves waiting out.
+    absent
+        Backends that are absent on head, and why.
+    seconds
+        Wall time of the whole gate.
+    settings
+        How it measured.
+    samples
+        For each cell head's seconds a call.
+    stopped
+        Why it ended before every cell was decided; None where it did not.
+    path
+        The results file, once written.
+    """
+
+    judged: list[Judged]
+    sides: Mapping[str, Side]
+    about: Mapping[str, Any]
+    absent: Mapping[str, str]
+    seconds: float
+    settings: GateSettings
+    stopped: str | None = None
+    path: Path | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """True where Ctrl-C or SIGTERM ended it."""
+        return self.stopped == INTERRUPTED
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing became wrong or really slower."""
+        return not any(one.outcome.fails for one in self.judged)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that ``--json`` prints."""
+        sides = {
+            name: {"label": side.label, **self.about.get(name, {})}
+            for name, side in self.sides.items()
+        }
+        found: dict[str, Any] = json_safe(
+            {
+                "schema": SCHEMA,
+                "ok": self.ok,
+                "stopped": self.stopped,
+                **sides,
+                "absent": dict(self.absent),
+                "settings": asdict(self.settings),
+                "seconds": self.seconds,
+                "counts": {str(key): value for key, value in counted(self.judged).items()},
+                "cells": [one.to_json() for one in self.judged],
+            }
+        )
+        return found
+
+
+def default_limits(cell: Cell) -> Limits:
+    """Return the limits that hold where no policy says others."""
+    del cell
+    return LIMITS
+
+
+def limits_of(policy: Path) -> LimitsOf:
+    """Return the limits that a policy file gives, the gate's own where it says nothing."""
+    return policies.read(policy, LIMITS).limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which cells: patterns over names of problems and ``FILE.py:NAME``, and what selects."""
+
+    what: Sequence[str] = ("basics/*",)
+    methods: Sequence[str] = ()
+    operators: Sequence[str] = ("jacobian",)
+    devices: Sequence[str] = ()
+    dtypes: Sequence[str] = ()
+    threads: int = 1
+    files: list[str] = field(default_factory=list)
+
+    def selection(self) -> dict[str, Any]:
+        """Return the fields of the :class:`Selection` over named problems."""
+        chosen = Selection(
+            problems=[item for item in self.what if not user_file.is_named(item)],
+            methods=self.methods,
+            operators=self.operators,
+            devices=self.devices,
+            dtypes=self.dtypes,
+            threads=[self.threads],
+        )
+        return asdict(chosen)
+
+    def named_files(self) -> list[str]:
+        """Return what is named as ``FILE.py:NAME``."""
+        return [item for item in self.what if user_file.is_named(item)]
+
+
+def gate(
+    asked: Asked,
+    sides: Mapping[str, Side],
+    settings: GateSettings,
+    progress: Progress,
+    limits: LimitsOf = default_limits,
+) -> GateRun:
+    """Measure base against head and return what became of each cell.
+
+    Raises
+    ------
+    JacbenchError
+        For what was asked wrongly, in one line.
+    """
+    for side in sides.values():
+        side.check()
+    deadline = Deadline(settings.time_limit_s)
+    with tempfile.TemporaryDirectory(prefix="jacbench-gate-", ignore_cleanup_errors=True) as folder:
+        measurement = Measurement(
+            sides, settings, asked.named_files(), deadline, progress, Path(folder)
+        )
+        cells, absent = cells_of(measurement, asked)
+        both = [cell for cell in cells["base"] if cell in set(cells["head"])]
+        if not both and not (cells["base"] or cells["head"]):
+            raise JacbenchError("nothing is selected on either side: see jacbench list")
+        subjects = [Subject(cell) for cell in both]
+        found = judge(measurement, subjects, limits) if subjects else {}
+        done = [
+            judged(subject, first, second, limits(subject.cell))
+            for subject, (first, second) in found.items()
+        ]
+        done += [
+            Judged(cell, outcome)
+            for name, outcome in (("base", Outcome.GONE), ("head", Outcome.NEW))
+            for cell in cells[name]
+            if cell not in set(both)
+        ]
+        return GateRun(
+            done,
+            sides,
+            measurement.about,
+            absent,
+            deadline.spent(),
+            settings,
+            measurement.stopped,
+        )
+
+
+def cells_of(
+    measurement: Measurement, asked: Asked
+) -> tuple[dict[str, list[Cell]], dict[str, str]]:
+    """Ask each side which cells it has, and head which backends are absent."""
+    found, absent = {}, {}
+    try:
+        with measurement.arms() as arms:
+            for name in SIDES:
+                answer = arms[name].cells(asked.selection(), asked.named_files())
+                found[name] = [Cell(**row) for row in answer["cells"]]
+                absent = answer["absent"]
+    except ArmError as exc:
+        raise JacbenchError(f"{exc.side} could not be asked what it has: {exc.reason}") from None
+    return found, absent
