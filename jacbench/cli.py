@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jacbench.commands import output as shared
+from jacbench.commands.compare import compare
 from jacbench.commands.gate import gate
 from jacbench.errors import JacbenchError
+from jacbench.markup import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from jacbench.results import Run
 
 app = typer.Typer(
@@ -25,10 +25,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-INTERRUPTED = 130
-WIDTH = 150
-"""Columns of a table where standard output is no terminal."""
 
 Patterns = Annotated[
     list[str] | None,
@@ -77,23 +73,19 @@ ChunkSize = Annotated[
         "--chunk-size", metavar="N", help="Rows or columns at a time, for methods that take it."
     ),
 ]
-Json = Annotated[
-    str | None,
-    typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for standard output."),
-]
 
 
 @app.command("list")
-def list_(json_file: Json = None) -> None:
+def list_(json_file: shared.Json = None) -> None:
     """Show problems, methods, devices; what is absent, and how to get it."""
     from jacbench import catalog  # noqa: PLC0415
 
-    _writable(json_file)
+    shared.writable(json_file)
     everything = catalog.everything()
-    if not _printed_as_json(everything, json_file):
+    if not shared.printed_as_json(everything, json_file):
         from jacbench import listing  # noqa: PLC0415
 
-        _console().print(listing.render(everything))
+        shared.console().print(listing.render(everything))
 
 
 @app.command()
@@ -109,14 +101,14 @@ def check(
     memory: Memory = None,
     chunk_size: ChunkSize = None,
     cpus: Cpus = None,
-    json_file: Json = None,
+    json_file: shared.Json = None,
 ) -> None:
     """Check that methods agree with the reference, and time nothing."""
     from jacbench import api  # noqa: PLC0415
     from jacbench.progress import shown  # noqa: PLC0415
 
-    _writable(json_file)
-    with shown(_console(stderr=True)) as progress:
+    shared.writable(json_file)
+    with shown(shared.console(stderr=True)) as progress:
         run = api.check(
             *(patterns or ()),
             methods=method or (),
@@ -175,16 +167,16 @@ def run(
             help="Measure what this results file lacks, as it was measured, and add it there.",
         ),
     ] = None,
-    json_file: Json = None,
+    json_file: shared.Json = None,
 ) -> None:
     """Check agreement, then time what agrees; write one results file."""
     from jacbench import api  # noqa: PLC0415
     from jacbench.progress import shown  # noqa: PLC0415
 
-    _writable(json_file)
+    shared.writable(json_file)
     if resume is not None:
         _alone(context)
-    with shown(_console(stderr=True)) as progress:
+    with shown(shared.console(stderr=True)) as progress:
         done = api.run(
             *(patterns or ()),
             methods=method or (),
@@ -207,7 +199,7 @@ def run(
         )
     if resume is not None and _complete(done):
         sys.stderr.write(f"jacbench: results file {str(resume)!r}: {done.ending}\n")
-        _printed_as_json(done.to_json(), json_file)
+        shared.printed_as_json(done.to_json(), json_file)
         return
     _report(done, json_file, timed=True)
 
@@ -252,80 +244,45 @@ def show(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the tables as Markdown.")
     ] = False,
-    json_file: Json = None,
+    json_file: shared.Json = None,
 ) -> None:
     """Show the tables of a results file again."""
     from jacbench.results_reader import read  # noqa: PLC0415
 
-    _writable(json_file)
+    shared.writable(json_file)
     done = read(results)
     if markdown:
         from jacbench import table  # noqa: PLC0415
 
-        if not _printed_as_json(done.to_json(), json_file):
+        if not shared.printed_as_json(done.to_json(), json_file):
             sys.stdout.write(table.markdown(done))
         return
     _report(done, json_file, timed=any(cell.median_s for cell in done.cells), judge=False)
 
 
+app.command()(compare)
+app.command()(gate)
+
+
 def _report(run: Run, json_file: str | None, *, timed: bool, judge: bool = True) -> None:
     from jacbench import table  # noqa: PLC0415
 
-    if not _printed_as_json(run.to_json(), json_file):
-        console = _console()
+    if not shared.printed_as_json(run.to_json(), json_file):
+        console = shared.console()
         console.print(table.terminal(run, console, timed=timed))
         console.print(table.summary(run), highlight=False, markup=False)
         for line in filter(None, (table.spent(run), run.ending)):
-            console.print(table.printable(line), highlight=False, markup=False, soft_wrap=True)
+            console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
         for why in run.absent.values():
-            left_out = f"left out: {table.printable(why)}"
+            left_out = f"left out: {printable(why)}"
             console.print(left_out, highlight=False, markup=False, soft_wrap=True)
         if run.path is not None:
             console.print(f"results: {run.path}", highlight=False, markup=False, soft_wrap=True)
     if run.interrupted:
         sys.stderr.write("jacbench: interrupted: what was measured until then is kept\n")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(shared.INTERRUPTED)
     if judge and not run.ok:
         raise typer.Exit(1)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console  # noqa: PLC0415
-
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else WIDTH)
-
-
-def _writable(json_file: str | None) -> None:
-    """Say before anything is computed that the JSON file cannot be written."""
-    if json_file in (None, "-"):
-        return
-    path = Path(json_file)
-    existed = path.exists()
-    try:
-        with path.open("a", encoding="utf-8"):
-            pass
-        if not existed:
-            path.unlink()
-    except OSError as exc:
-        raise JacbenchError(
-            f"--json {json_file!r} cannot be written: {exc.strerror or exc}: choose another file"
-        ) from None
-
-
-def _printed_as_json(content: dict[str, Any], json_file: str | None) -> bool:
-    """Write ``content`` where it was asked for; say whether standard output is taken by it."""
-    if json_file is None:
-        return False
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    if json_file == "-":
-        sys.stdout.write(text)
-        return True
-    Path(json_file).write_text(text, encoding="utf-8")
-    return False
-
-
-app.command()(gate)
 
 
 def main() -> None:
@@ -340,7 +297,7 @@ def main() -> None:
         status = _complain(str(exc))
     except KeyboardInterrupt:
         sys.stderr.write("jacbench: interrupted\n")
-        status = INTERRUPTED
+        status = shared.INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has seen enough.
         sys.stderr.close()

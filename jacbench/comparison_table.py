@@ -19,9 +19,10 @@ from rich.text import Text
 from jacbench.change import Outcome, Row
 from jacbench.comparable import Side
 from jacbench.comparison import Comparison
+from jacbench.markup import escaped, markdown_lines, printable
 from jacbench.memory import format_size
 from jacbench.results import json_safe
-from jacbench.table import _escaped, _markdown_lines, format_seconds, printable
+from jacbench.table import format_seconds
 
 SCHEMA = 1
 """Version of the object that :func:`to_json` returns."""
@@ -184,13 +185,13 @@ def summary(comparison: Comparison, *, every: bool = False) -> str:
 def markdown(comparison: Comparison, *, every: bool = False) -> str:
     """Return the comparison as Markdown; no name in a file can be markup."""
     rows = _listed(comparison, every=every)
-    parts = ["\n".join(f"- {_escaped(line)}" for line in head(comparison))]
+    parts = ["\n".join(f"- {escaped(line)}" for line in head(comparison))]
     if rows:
-        parts.append("\n".join(_markdown_lines(COLUMNS, map(_cells, rows), "---:")))
+        parts.append("\n".join(markdown_lines(COLUMNS, map(_cells, rows), "---:")))
         if notes := _notes(rows):
-            parts.append("\n".join(f"- {_escaped(note)}" for note in notes))
-        parts.append(_escaped(LEGEND))
-    parts.append(_escaped(summary(comparison, every=every)))
+            parts.append("\n".join(f"- {escaped(note)}" for note in notes))
+        parts.append(escaped(LEGEND))
+    parts.append(escaped(summary(comparison, every=every)))
     return "\n\n".join(parts) + "\n"
 
 

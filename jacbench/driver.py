@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +14,7 @@ from jacbench.account import Account
 from jacbench.budget import Budget
 from jacbench.cell import Cell
 from jacbench.crew import POLL_S, Crew, Progress, Shop
+from jacbench.interrupts import counted_interrupts
 from jacbench.results import Run
 from jacbench.rounds import Rounds
 from jacbench.settings import Settings
@@ -54,7 +50,8 @@ def drive(
     """Run ``cells`` and return what became of each.
 
     ``save`` is called with the run so far now and then and at the end, also when the run is
-    interrupted (Ctrl-C, SIGTERM): nothing measured is lost. A second interrupt is raised at once.
+    interrupted (Ctrl-C, SIGTERM): nothing measured is lost. A second interrupt ends it too, once
+    that is saved, and a third at once.
     ``before`` is a run whose verdicts and times are kept: only what it lacks is measured.
     """
     account = Account()
@@ -68,9 +65,10 @@ def drive(
             _work(Shop(settings, tally, account, budget, progress, Path()), save)
             return _kept(tally, save, interrupted=False)
         except KeyboardInterrupt:
+            run = _kept(tally, save, interrupted=True)
             if interrupts.count > 1:
                 raise
-            return _kept(tally, save, interrupted=True)
+            return run
 
 
 def _kept(tally: Tally, save: Save, *, interrupted: bool) -> Run:
@@ -141,34 +139,3 @@ _DONE = object()
 def _have_room(cores: int, taken: Sequence[int], threads: int) -> bool:
     """Say whether a worker of ``threads`` threads fits beside those that run."""
     return not taken or sum(taken) + threads <= cores
-
-
-@dataclass
-class Interrupts:
-    """How often a run has been asked to end."""
-
-    count: int = 0
-
-    def __call__(self, *_: object) -> None:
-        """Handle a signal."""
-        self.count += 1
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def counted_interrupts() -> Iterator[Interrupts]:
-    """Let SIGTERM end a run as Ctrl-C does, and count both: twice means at once."""
-    interrupts = Interrupts()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupts
-        return
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupts)}
-    # One that was ignored (a shell's background job) or handled by somebody stays so.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupts)
-    try:
-        yield interrupts
-    finally:
-        for which, handler in before.items():
-            with contextlib.suppress(TypeError):  # one that was not installed from Python
-                signal.signal(which, handler)

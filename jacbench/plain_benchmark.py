@@ -6,14 +6,13 @@ Such a file holds rows and statistics and says nothing of right and wrong. Rows 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from jacbench import results_reader
 from jacbench.errors import JacbenchError
 
 MACHINE = {
@@ -84,21 +83,8 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         One line where the file cannot be read, is cut short, is not JSON or holds no object.
     """
     who = f"results file {str(path)!r}"
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as exc:
-        raise JacbenchError(
-            f"{who} cannot be read: {getattr(exc, 'strerror', None) or exc}"
-        ) from None
-    try:
-        # NaN in extra_info is written bare: no reason to refuse the times beside it.
-        content = json.loads(text, parse_constant=lambda _: None)
-    except (ValueError, RecursionError) as exc:
-        # A string is unterminated only where the file ends, and told by where it starts.
-        end = getattr(exc, "pos", 0) >= len(text.rstrip()) - 1
-        cut = not text.strip() or end or "Unterminated string" in str(exc)
-        state = "is cut short" if cut else f"is not JSON ({exc})"
-        raise JacbenchError(f"{who} {state}: measure again") from None
+    # NaN in extra_info is written bare: no reason to refuse the times beside it.
+    content = results_reader.load(path, lambda _: None)
     if not isinstance(content, dict):
         raise JacbenchError(f"{who} holds no results: give a file that jacbench run wrote")
     return content

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -44,18 +44,7 @@ def read(path: str | os.PathLike[str]) -> Run:
         of a newer schema.
     """
     who = f"results file {str(path)!r}"
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as exc:
-        raise JacbenchError(
-            f"{who} cannot be read: {getattr(exc, 'strerror', None) or exc}"
-        ) from None
-    try:
-        content = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as exc:
-        cut = not text.strip() or getattr(exc, "pos", 0) >= len(text.rstrip()) - 1
-        state = "is cut short" if cut else f"is not JSON ({exc})"
-        raise JacbenchError(f"{who} {state}: make it again with jacbench run") from None
+    content = load(path, _no_constant)
     inner = content.get("jacbench") if isinstance(content, dict) else None
     if isinstance(content, dict) and {"schema", "fingerprint", "cells"} <= set(content):
         inner = content  # what --json wrote: the object alone
@@ -77,6 +66,31 @@ def read(path: str | os.PathLike[str]) -> Run:
             f"{who} is damaged ({type(exc).__name__}: {str(exc)[:200]}): make it again with "
             "jacbench run"
         ) from None
+
+
+def load(path: str | os.PathLike[str], constant: Callable[[str], Any]) -> Any:
+    """Return what a JSON file holds, with bare NaN and infinities through ``constant``.
+
+    Raises
+    ------
+    JacbenchError
+        One line where the file cannot be read, is cut short or is not JSON.
+    """
+    who = f"results file {str(path)!r}"
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as exc:
+        raise JacbenchError(
+            f"{who} cannot be read: {getattr(exc, 'strerror', None) or exc}"
+        ) from None
+    try:
+        return json.loads(text, parse_constant=constant)
+    except (ValueError, RecursionError) as exc:
+        # A string is unterminated only where the file ends, and told by where it starts.
+        end = getattr(exc, "pos", 0) >= len(text.rstrip()) - 1
+        cut = not text.strip() or end or "Unterminated string" in str(exc)
+        state = "is cut short" if cut else f"is not JSON ({exc})"
+        raise JacbenchError(f"{who} {state}: make it again with jacbench run") from None
 
 
 def _no_constant(name: str) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from jacbench import cautions, registry, verdicts
 from jacbench.cell import CellResult, Verdict
+from jacbench.markup import escaped, markdown_lines, printable
 from jacbench.memory import format_size
 from jacbench.results import Run
 
@@ -303,49 +304,30 @@ def _table(title: str, body: Iterable[Row], kept: Sequence[str]) -> Table:
     return table
 
 
-def printable(text: str) -> str:
-    """Return ``text`` without control characters: a file's names must not drive a terminal."""
-    return "".join(c if c.isprintable() else "�" for c in text)
-
-
 def markdown(run: Run) -> str:
     """Return the tables of ``run`` as Markdown: the fastest of each library first."""
     head, body = glance(run)
-    parts = ["\n".join(["### At a glance", "", *_markdown_lines(head, body, "---")])]
+    parts = ["\n".join(["### At a glance", "", *markdown_lines(head, body, "---")])]
     for title, results in groups(run):
         told = [
             (*row.cells, f"{row.verdict}: {row.reason}" if row.reason else str(row.verdict))
             for row in rows(results)
         ]
-        lines = _markdown_lines((*COLUMNS, "verdict"), told, "---:")
+        lines = markdown_lines((*COLUMNS, "verdict"), told, "---:")
         for line in cautions.grouped(results):
-            lines += ["", _escaped(line)]
-        parts.append("\n".join([f"### {_escaped(title)}", "", *lines]))
+            lines += ["", escaped(line)]
+        parts.append("\n".join([f"### {escaped(title)}", "", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
 def verdicts_markdown(run: Run) -> str:
     """Return the count of verdicts and every reason, with the cells that have it, as Markdown."""
     head, body = verdicts.counted(run)
-    lines = _markdown_lines(head, body, "---")
+    lines = markdown_lines(head, body, "---")
     for reason in verdicts.reasons(run):
-        lines += ["", f"**{reason.verdict}**: {_escaped(reason.text)}", ""]
-        lines += [f"- {_escaped(where)}" for where in reason.where]
+        lines += ["", f"**{reason.verdict}**: {escaped(reason.text)}", ""]
+        lines += [f"- {escaped(where)}" for where in reason.where]
     return "\n".join(lines) + "\n"
-
-
-def _markdown_lines(head: Sequence[str], body: Iterable[Sequence[str]], middle: str) -> list[str]:
-    """Return a Markdown table; ``middle`` aligns all columns but the first and the last."""
-    return [
-        "| " + " | ".join(map(_escaped, head)) + " |",
-        "| --- |" + f" {middle} |" * (len(head) - 2) + " --- |",
-        *("| " + " | ".join(map(_escaped, row)) + " |" for row in body),
-    ]
-
-
-def _escaped(text: str) -> str:
-    safe = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return safe.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("`", "\\`")
 
 
 def summary(run: Run) -> str:

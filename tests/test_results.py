@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from jacbench import read, results, results_writer
 from jacbench.errors import JacbenchError
+from jacbench.markup import printable
 from jacbench.results import Run, json_safe
 from jacbench.settings import Settings
 from tests import samples
@@ -415,7 +416,7 @@ def use(run: Run) -> None:
         console = Console(file=nowhere)
         console.print(table.terminal(run, console, timed=True))
     table.markdown(run)
-    assert table.printable(table.spent(run)).isprintable()
+    assert printable(table.spent(run)).isprintable()
     json.dumps(run.to_json(), allow_nan=False)
 
 

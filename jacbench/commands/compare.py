@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from jacbench.commands import output
+
 
 def compare(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="A results file.")],
@@ -20,30 +22,25 @@ def compare(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the table as Markdown.")
     ] = False,
-    json_file: Annotated[
-        str | None,
-        typer.Option(
-            "--json", metavar="FILE", help="Write the result as JSON; - for standard output."
-        ),
-    ] = None,
+    json_file: output.Json = None,
 ) -> None:
     """Compare two results files, cell by cell: what became wrong, vanished, became slower.
 
     Works on files of plain pytest-benchmark too. The exit status is 1 where a cell became wrong,
     or slower, or needs more than the policy allows. In CI, jacbench gate decides about times.
     """
-    from jacbench import cli, comparison_table  # noqa: PLC0415 - the command line imports this
+    from jacbench import comparison_table  # noqa: PLC0415
     from jacbench import policy as policies  # noqa: PLC0415
     from jacbench.comparison import compare as compared  # noqa: PLC0415
 
-    cli._writable(json_file)
+    output.writable(json_file)
     chosen = policies.DEFAULT if policy is None else policies.read(policy)
     found = compared(base, new, chosen)
-    if not cli._printed_as_json(comparison_table.to_json(found), json_file):
+    if not output.printed_as_json(comparison_table.to_json(found), json_file):
         if markdown:
             sys.stdout.write(comparison_table.markdown(found, every=all_))
         else:
-            console = cli._console()
+            console = output.console()
             console.print(comparison_table.terminal(found, console, every=all_))
     if not found.ok:
         raise typer.Exit(1)

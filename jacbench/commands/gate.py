@@ -130,6 +130,10 @@ def gate(
         dtypes=dtype or (),
         threads=threads,
     )
+    if output_folder is not None:
+        from jacbench import results_writer  # noqa: PLC0415
+
+        results_writer.check_folder(output_folder)
     given = (base_python, head_python, base_ref, head_ref)
     if self_test:
         if any(value is not None for value in given):
@@ -166,13 +170,13 @@ def _gate(
 ) -> GateRun:
     from jacbench.gate import gate as gates  # noqa: PLC0415
     from jacbench.gate.side import commits, interpreter  # noqa: PLC0415
-    from jacbench.interrupts import sigterm_as_interrupt  # noqa: PLC0415
+    from jacbench.interrupts import counted_interrupts  # noqa: PLC0415
     from jacbench.progress import shown  # noqa: PLC0415
 
     limits = gates.default_limits if policy is None else gates.limits_of(policy)
     sides = {name: interpreter(name, python) for name, python in pythons.items()}
     with (
-        sigterm_as_interrupt(),
+        counted_interrupts(),
         commits(refs, sides, folders) as found,
         shown(output.console(stderr=True)) as progress,
     ):
@@ -201,7 +205,7 @@ def _self_test(
     json_file: str | None,
 ) -> None:
     from jacbench.gate import selftest, selftest_report  # noqa: PLC0415
-    from jacbench.interrupts import sigterm_as_interrupt  # noqa: PLC0415
+    from jacbench.interrupts import counted_interrupts  # noqa: PLC0415
     from jacbench.progress import shown  # noqa: PLC0415
 
     def save(found: Any) -> None:
@@ -209,7 +213,7 @@ def _self_test(
         if json_file not in (None, "-"):
             output.printed_as_json(found.to_json(), json_file)
 
-    with sigterm_as_interrupt(), shown(output.console(stderr=True)) as progress:
+    with counted_interrupts(), shown(output.console(stderr=True)) as progress:
         found = selftest.self_test(
             asked, settings, progress, pairs=pairs, cells=cells, busy=neighbours, save=save
         )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jacbench import results, results_writer
+from jacbench import results, results_writer, scrub
 from jacbench.cell import CellResult, Verdict
 from jacbench.gate.gate import GateRun
 from jacbench.gate.outcome import Judged
@@ -17,7 +17,7 @@ from jacbench.results import Run
 def write(run: GateRun, folder: Path) -> Path:
     """Write head's results into ``folder`` and return the file: pytest-benchmark reads it too.
 
-    Its ``jacbench`` object holds, as ``gate``, what ``--json`` prints.
+    Its ``jacbench`` object holds, as ``gate``, what ``--json`` prints, without paths.
     """
     results_writer.check_folder(folder)
     return results_writer.write(results_writer.new_path(folder), document(run))
@@ -33,13 +33,16 @@ def document(run: GateRun) -> dict[str, Any]:
         if one.head is not None and one.head_samples and one.head.verdict is Verdict.AGREES
     }
     whole = results.document(Run(found, described, dict(run.absent), samples), {})
-    whole["jacbench"]["gate"] = run.to_json()
+    told = run.to_json()
+    for name, side in run.sides.items():
+        told[name]["label"] = scrub.text(side.label)  # may be an interpreter's path
+    whole["jacbench"]["gate"] = told
     return whole
 
 
 def _result(one: Judged) -> CellResult:
     assert one.head is not None  # noqa: S101 - the caller has looked
-    if one.head_s is None:
+    if one.head_s is None or one.head.verdict is not Verdict.AGREES:
         return one.head
     return replace(
         one.head,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -46,8 +47,6 @@ class GateRun:
         Wall time of the whole gate.
     settings
         How it measured.
-    samples
-        For each cell head's seconds a call.
     stopped
         Why it ended before every cell was decided; None where it did not.
     path
@@ -131,8 +130,13 @@ class Asked:
         return asdict(chosen)
 
     def named_files(self) -> list[str]:
-        """Return what is named as ``FILE.py:NAME``."""
-        return [item for item in self.what if user_file.is_named(item)]
+        """Return what is named as ``FILE.py:NAME``.
+
+        What lies below the working folder is named from there: each side has its own.
+        """
+        named = [item for item in self.what if user_file.is_named(item)]
+        here = f"{Path.cwd()}{os.sep}"
+        return [item.removeprefix(here) for item in named]
 
 
 def gate(

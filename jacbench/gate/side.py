@@ -104,7 +104,7 @@ def commits(
     folders
         Folders of the repository that are imported from; empty: its root, and ``src``.
     """
-    if not any(refs.values()):
+    if all(ref is None for ref in refs.values()):
         yield sides
         return
     top = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -83,10 +84,9 @@ def test_the_working_tree_is_head_as_it_is(repository: Path) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, JacbenchError])
 def test_checkouts_go_whatever_happens(repository: Path, error: type[BaseException]) -> None:
-    with (
-        pytest.raises(error),
-        commits({"base": "v1", "head": "main"}, SIDES, []) as sides,
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(pytest.raises(error))
+        sides = stack.enter_context(commits({"base": "v1", "head": "main"}, SIDES, []))
         (sides["base"].root / "left_behind.txt").write_text("x", encoding="utf-8")
         (sides["head"].root / "model.py").write_text("changed", encoding="utf-8")
         raise error
@@ -122,15 +122,13 @@ def test_without_commits_nothing_is_checked_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ref", ["no-such-branch", "--all", "-h", "HEAD:model.py", "", "v1..main"])
 def test_what_is_no_commit(repository: Path, ref: str) -> None:
-    refs = {"base": "v1", "head": ref}
-    if not ref:
-        refs = {"base": "", "head": "v1"}
-    with pytest.raises(JacbenchError) as caught, commits(refs, SIDES, []):
-        raise AssertionError
-    message = str(caught.value)
-    assert "\n" not in message
-    assert f"'{ref}" in message
-    assert "give a commit of the repository that you are in" in message
+    for refs in ({"base": "v1", "head": ref}, {"base": ref, "head": None}):
+        with pytest.raises(JacbenchError) as caught, commits(refs, SIDES, []):
+            raise AssertionError
+        message = str(caught.value)
+        assert "\n" not in message
+        assert f"'{ref}" in message
+        assert "give a commit of the repository that you are in" in message
     assert len(worktrees(repository)) == 1
 
 
@@ -147,7 +145,7 @@ def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository))
     with (
-        pytest.raises(JacbenchError, match="^git does not run .*: install git$"),
+        pytest.raises(JacbenchError, match=r"^git does not run .*: install git$"),
         commits({"base": "main", "head": None}, SIDES, []),
     ):
         raise AssertionError
