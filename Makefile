@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What the caller's shell has active must not leak into this environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTEST_ADDOPTS
 
-.PHONY: bench test lint faults references overhead pages clean
+.PHONY: bench test lint faults survival references overhead growth power pages clean
 
 bench: $(VENV)/.installed
 	$(BIN)/jacbench run 'basics/*' --operator jacobian
@@ -22,12 +22,22 @@ lint: $(VENV)/.installed
 faults: $(VENV)/.installed
 	$(BIN)/python tests/fault_table.py
 
+survival: $(VENV)/.installed
+	$(BIN)/python tests/survival_table.py
+
 references: $(VENV)/.installed
 	$(BIN)/python tests/reference_table.py
 
 overhead: $(VENV)/.installed
 	$(BIN)/python benchmarks/overhead_xp.py
 	$(BIN)/python benchmarks/overhead_wrapper.py
+
+growth: $(VENV)/.installed
+	$(BIN)/python benchmarks/growth.py
+
+power: $(VENV)/.installed
+	$(BIN)/jacbench gate --self-test --pairs 200 --cells 72
+	$(BIN)/jacbench gate --self-test --pairs 200 --cells 72 --neighbours 2
 
 pages: $(VENV)/.installed
 	$(BIN)/python benchmarks/pages.py

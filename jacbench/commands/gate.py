@@ -218,9 +218,10 @@ def _self_test(
             asked, settings, progress, pairs=pairs, cells=cells, busy=neighbours, save=save
         )
     if markdown is not None:
-        _append(markdown, selftest_report.markdown([("What the gate can resolve here", found)]))
+        title = "### What the gate can resolve here\n\n"
+        _append(markdown, title + selftest_report.markdown(found.to_json()))
     if not output.printed_as_json(found.to_json(), json_file):
-        output.console().print(selftest_report.terminal(found))
+        output.console().print(selftest_report.terminal(found.to_json()))
 
 
 def _append(file: Path, text: str) -> None:

@@ -139,7 +139,8 @@ def markdown(run: GateRun) -> str:
     if told:
         parts += ["", *_table(told)]
     if rest:
-        parts += ["", f"<details><summary>{len(rest)} cells passed</summary>", ""]
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in counted(rest).items())
+        parts += ["", f"<details><summary>{counts}</summary>", ""]
         parts += [*_table(rest), "", "</details>"]
     minutes = f"{run.seconds / 60:.1f} min" if run.seconds >= 100 else f"{run.seconds:.0f} s"
     return "\n".join([*parts, "", f"<sub>{escaped(RULE)} The gate took {minutes}.</sub>", ""])
