@@ -205,6 +205,7 @@ def _self_test(
     json_file: str | None,
 ) -> None:
     from jacbench.gate import selftest, selftest_report  # noqa: PLC0415
+    from jacbench.gate.measurement import INTERRUPTED  # noqa: PLC0415
     from jacbench.interrupts import counted_interrupts  # noqa: PLC0415
     from jacbench.progress import shown  # noqa: PLC0415
 
@@ -222,6 +223,8 @@ def _self_test(
         _append(markdown, title + selftest_report.markdown(found.to_json()))
     if not output.printed_as_json(found.to_json(), json_file):
         output.console().print(selftest_report.terminal(found.to_json()))
+    if found.stopped == INTERRUPTED:
+        raise typer.Exit(output.INTERRUPTED)
 
 
 def _append(file: Path, text: str) -> None:

@@ -20,7 +20,14 @@ from jacbench.gate import plain
 from jacbench.gate.decision import Decision, State
 from jacbench.gate.gate import Asked, cells_of, default_limits
 from jacbench.gate.judge import Finding, judge
-from jacbench.gate.measurement import Deadline, Measurement, Progress, StoppedError, Wanted
+from jacbench.gate.measurement import (
+    INTERRUPTED,
+    Deadline,
+    Measurement,
+    Progress,
+    StoppedError,
+    Wanted,
+)
 from jacbench.gate.neighbour import neighbours
 from jacbench.gate.record import Pair, Record, Subject
 from jacbench.gate.settings import PREPARATION_FLOOR_S, QUICK_PREPARATION_S, GateSettings
@@ -78,6 +85,7 @@ class SelfTest:
     second_over_first: list[list[float]] = field(default_factory=list)
     waited: list[float] = field(default_factory=list)
     plain: dict[float, list[bool]] = field(default_factory=dict)
+    stopped: str | None = None
     seconds: float = 0.0
     plain_seconds: float = 0.0
 
@@ -125,6 +133,7 @@ class SelfTest:
                 "rates": self.rates(),
                 "order_effect": None if order is None else vars(order),
                 "waiting_for_a_core": statistics.median(self.waited) if self.waited else None,
+                "stopped": self.stopped,
                 "seconds": self.seconds,
                 "seconds_of_pytest_benchmark": self.plain_seconds,
                 "settings": vars(self.settings),
@@ -183,20 +192,25 @@ def self_test(
             sides, settings, asked.named_files(), deadline, progress, Path(folder)
         )
         chosen, prepared = _choose(measurement, asked, cells)
-        before = _plain(chosen, measurement, Path(folder) / "plain-0", done)
-        for repetition in range(-(-pairs // len(chosen))):
-            found = judge(measurement, _subjects(chosen, prepared, repetition), default_limits)
-            _count(found, done, repetition)
-            done.about = measurement.about.get("head", {})
-            after = _plain(chosen, measurement, Path(folder) / f"plain-{repetition + 1}", done)
-            for change in (0.0, *LEVELS):
-                flags = plain.flagged(before, after, change)
-                done.plain.setdefault(change, []).extend(flags)
-            before = after
-            done.seconds = deadline.spent()
-            save(done)
-            if measurement.stopped is not None:
-                break
+        try:
+            before = _plain(chosen, measurement, Path(folder) / "plain-0", done)
+            for repetition in range(-(-pairs // len(chosen))):
+                subjects = _subjects(chosen, prepared, repetition)
+                found = judge(measurement, subjects, default_limits)
+                if measurement.stopped is not None:
+                    break  # only whole repetitions count: what is cut off is not undecided
+                _count(found, done, repetition)
+                done.about = measurement.about.get("head", {})
+                after = _plain(chosen, measurement, Path(folder) / f"plain-{repetition + 1}", done)
+                for change in (0.0, *LEVELS):
+                    flags = plain.flagged(before, after, change)
+                    done.plain.setdefault(change, []).extend(flags)
+                before = after
+                done.seconds = deadline.spent()
+                save(done)
+        except KeyboardInterrupt:
+            measurement.stopped = INTERRUPTED
+        done.stopped = measurement.stopped
     return done
 
 

@@ -54,6 +54,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     if waiting is not None:
         busy += f"; the workers spent {waiting:.0%} of their time waiting for a core (median)"
     minutes, plain = found["seconds"] / 60, found["seconds_of_pytest_benchmark"] / 60
+    if found["stopped"] is not None:
+        told.append(f"Ended early: {found['stopped']}. Whole repetitions alone are counted.")
     return [
         *told,
         f"{busy}.",

@@ -13,7 +13,7 @@ from jacbench.gate.judge import Finding, first_wanted, judge, stage
 from jacbench.gate.measurement import Wanted
 from jacbench.gate.record import SIDES, Subject, each_pair
 from jacbench.policy import Limits
-from tests.gate.simulated import ONE, THREE, TWO, Machine, Version, found, measuring, slower
+from tests.gate.simulated import ONE, THREE, TWO, Event, Machine, Version, found, measuring, slower
 
 
 def pairs_of(finding: Finding) -> int:
@@ -141,6 +141,20 @@ def test_the_second_stage_may_extend_too() -> None:
     if second is not None:
         assert pairs_of(second) % 40 == 0
     assert machine.arms["head"] * 10 == pairs_of(first) + (pairs_of(second) if second else 0)
+
+
+def test_what_was_stopped_is_not_asked_again() -> None:
+    def trouble(event: Event) -> None:
+        if event.launch == 3:
+            raise KeyboardInterrupt
+
+    machine = Machine({("head", ONE): slower(2.0)}, trouble=trouble)
+    stages, here = found(machine)
+    ((first, second),) = stages.values()
+    assert here.stopped is not None
+    assert first.suspect
+    assert second is None
+    assert max(event.launch for event in machine.asked) == 3
 
 
 # What the self-test asks for
