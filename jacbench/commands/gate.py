@@ -13,8 +13,8 @@ from jacbench.commands import output
 from jacbench.errors import JacbenchError
 
 if TYPE_CHECKING:
-    from jacbench.gate.gate import Asked, GateRun
-    from jacbench.gate.settings import GateSettings
+    from jacbench.gating.gate import Asked, GateRun
+    from jacbench.gating.settings import GateSettings
 
 What = Annotated[
     list[str] | None,
@@ -74,7 +74,7 @@ def gate(
     ] = 4,
     blocks: Annotated[
         int, typer.Option(metavar="N", help="Pairs of blocks of a cell in each launch.")
-    ] = 10,
+    ] = 20,
     extensions: Annotated[
         int, typer.Option(metavar="N", help="How often an undecided cell gets as much again.")
     ] = 3,
@@ -106,8 +106,8 @@ def gate(
     Two environments (--base-python) or two commits (--base-ref) are measured side by side, in
     turns, on this machine; no time is ever compared with a stored one.
     """
-    from jacbench.gate.gate import Asked  # noqa: PLC0415
-    from jacbench.gate.settings import GateSettings  # noqa: PLC0415
+    from jacbench.gating.gate import Asked  # noqa: PLC0415
+    from jacbench.gating.settings import GateSettings  # noqa: PLC0415
 
     output.writable(json_file)
     if markdown is not None:
@@ -150,7 +150,7 @@ def gate(
     pythons = {"base": base_python, "head": head_python}
     done = _gate(asked, settings, pythons, refs, path or [], policy)
     if output_folder is not None:
-        from jacbench.gate import annotated  # noqa: PLC0415
+        from jacbench.gating import annotated  # noqa: PLC0415
 
         done.path = annotated.write(done, output_folder)
     _report(done, markdown, json_file)
@@ -168,8 +168,8 @@ def _gate(
     folders: list[str],
     policy: Path | None,
 ) -> GateRun:
-    from jacbench.gate import gate as gates  # noqa: PLC0415
-    from jacbench.gate.side import commits, interpreter  # noqa: PLC0415
+    from jacbench.gating import gate as gates  # noqa: PLC0415
+    from jacbench.gating.side import commits, interpreter  # noqa: PLC0415
     from jacbench.interrupts import counted_interrupts  # noqa: PLC0415
     from jacbench.progress import shown  # noqa: PLC0415
 
@@ -184,7 +184,7 @@ def _gate(
 
 
 def _report(done: GateRun, markdown: Path | None, json_file: str | None) -> None:
-    from jacbench.gate import report  # noqa: PLC0415
+    from jacbench.gating import report  # noqa: PLC0415
 
     if markdown is not None:
         _append(markdown, report.markdown(done))
@@ -204,8 +204,8 @@ def _self_test(
     markdown: Path | None,
     json_file: str | None,
 ) -> None:
-    from jacbench.gate import selftest, selftest_report  # noqa: PLC0415
-    from jacbench.gate.measurement import INTERRUPTED  # noqa: PLC0415
+    from jacbench.gating import selftest, selftest_report  # noqa: PLC0415
+    from jacbench.gating.measurement import INTERRUPTED  # noqa: PLC0415
     from jacbench.interrupts import counted_interrupts  # noqa: PLC0415
     from jacbench.progress import shown  # noqa: PLC0415
 

@@ -13,8 +13,8 @@ import pytest
 from jacbench import read
 from jacbench.cell import Verdict
 from jacbench.cli import main
-from tests.gate.test_gate import schema_errors
-from tests.gate.test_side import git, worktrees
+from tests.gating.test_gate import schema_errors
+from tests.gating.test_side import git, worktrees
 from tests.runs import PROBLEM, environment, jacbench, strict, tiny_site
 from tests.test_results import schema_errors as results_errors
 

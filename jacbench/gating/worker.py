@@ -1,0 +1,219 @@
+"""One arm of the gate: ``python -m jacbench.gating.worker``, driven by commands on its channel.
+
+It settles cells and times blocks of calls for as long as its driver lives. The protocol has a
+version of its own, since base and head may bring two versions of jacbench.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jacbench import environment
+from jacbench.cell import Cell, Verdict
+from jacbench.channel import Upward
+from jacbench.errors import JacbenchError
+
+PROTOCOL = 1
+"""A driver refuses a worker that speaks another one."""
+
+
+class Arm:
+    """The cells of one process, and how it answers commands."""
+
+    def __init__(self, threads: int, memory: str | None) -> None:
+        from jacbench.gating.clock import Clock  # noqa: PLC0415 - after the pins
+        from jacbench.harness import Harness, Limits  # noqa: PLC0415
+        from jacbench.memory import parse_size  # noqa: PLC0415
+        from jacbench.problem import Problem  # noqa: PLC0415
+
+        limits = Limits(None, None if memory is None else parse_size(memory))
+        self.given: dict[str, Problem] = {}
+        self.harness = Harness(threads, limits, self.given, verify_pins=True)
+        self.clock = Clock()
+        self.call_s: dict[Cell, float] = {}
+
+    def answer(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what ``command`` says and return the fields of the answer."""
+        does: dict[str, Callable[..., dict[str, Any]]] = {
+            "cells": self.cells,
+            "settle": self.settle,
+            "prepare": self.prepare,
+            "block": self.block,
+            "memory": self.memory,
+            "about": self.about,
+        }
+        rest = {key: value for key, value in command.items() if key != "do"}
+        if "cell" in rest:
+            rest["cell"] = Cell(**rest["cell"])
+        return does[command["do"]](**rest)
+
+    def cells(self, selection: Mapping[str, Any], files: list[str]) -> dict[str, Any]:
+        """Return the cells that this environment has."""
+        from jacbench import problems, user_file  # noqa: PLC0415
+        from jacbench.selection import Selection, absent  # noqa: PLC0415
+        from jacbench.selection import cells as selected  # noqa: PLC0415
+
+        for file in files:
+            for problem in user_file.problems(file):
+                self.given[problem.name] = problem
+        self.harness.given.update(self.given)
+        asked = Selection(**selection)
+        found = selected(asked.over(()), given=self.given) if self.given else []
+        if asked.problems or not files:
+            named = selected(asked)
+            problems.check_brackets([*dict.fromkeys(cell.problem for cell in named)])
+            found = [*named, *found]
+        return {"cells": [asdict(cell) for cell in found], "absent": absent()}
+
+    def settle(self, cell: Cell, spoilt: float = 0.0) -> dict[str, Any]:
+        """Settle the cell afresh; return its result and the time of a warm call."""
+        _fresh_compiler_cache()
+        self.harness.settled.pop(cell, None)
+        settled = self.harness.settle(cell)
+        prepare_s = settled.result.prepare_s
+        if prepare_s is not None and spoilt:
+            started = self.clock.start()
+            _burn(prepare_s * spoilt)
+            prepare_s += self.clock.since(started)[0]
+        call_s = None
+        if settled.prepared is not None:
+            call_s = self._warm(settled.prepared.call, settled.x)
+            self.call_s[cell] = call_s
+        # What is prepared now lives as long as the worker: no collection need look at it again.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        return {
+            "result": settled.result.to_json(),
+            "call_s": call_s,
+            "prepare_s": prepare_s,
+            "settings": self.harness.settings,
+        }
+
+    def prepare(self, cell: Cell, spoilt: float = 0.0) -> dict[str, Any]:
+        """Settle the cell once more for the time of its preparation."""
+        return self.settle(cell, spoilt)
+
+    def _warm(self, call: Callable[[Any], object], x: Any) -> float:
+        """Call for some milliseconds and at least twice; return the smallest time, seconds."""
+        best, begun, calls = float("inf"), time.perf_counter(), 0
+        while calls < 2 or (time.perf_counter() - begun < 0.02 and calls < 1000):
+            started = self.clock.start()
+            call(x)
+            best = min(best, self.clock.since(started)[0])
+            calls += 1
+        return best
+
+    def block(
+        self, cell: Cell, samples: int, iterations: int, extra: float = 0.0
+    ) -> dict[str, Any]:
+        """Time a block: one call to warm up, then ``samples`` of ``iterations`` calls each.
+
+        Parameters
+        ----------
+        cell
+            A settled cell that agrees.
+        samples, iterations
+            How many.
+        extra
+            Share of more work than is owned up to, for the self-test: 0.1 makes every sample 10 %
+            longer, by further calls and, for the rest, by computing.
+        """
+        settled = self.harness.settled[cell]
+        assert settled.prepared is not None  # noqa: S101 - the driver asks for settled cells
+        call, x = settled.prepared.call, settled.x
+        more = iterations * extra
+        further, rest_s = int(more + 1e-9), (more - int(more + 1e-9)) * self.call_s[cell]
+        call(x)
+        seconds, waited = [], 0.0
+        cpu = time.process_time()
+        wall = time.perf_counter()
+        for _ in range(samples):
+            started = self.clock.start()
+            for _ in range(iterations + further):
+                call(x)
+            if extra:
+                _burn(rest_s)
+            elapsed, waiting = self.clock.since(started)
+            seconds.append(elapsed / iterations)
+            waited += waiting
+        wall = time.perf_counter() - wall
+        return {
+            "seconds": seconds,
+            "waited_s": waited,
+            "wall_s": wall,
+            "cpu_s": time.process_time() - cpu,
+        }
+
+    def memory(self, cell: Cell) -> dict[str, Any]:
+        """Return the peak memory of one call; only once every block of the worker is timed."""
+        return {"peak_bytes": self.harness.measure_memory(cell)}
+
+    def about(self) -> dict[str, Any]:
+        """Return the fingerprint of this environment."""
+        from jacbench import results  # noqa: PLC0415
+
+        return {
+            "fingerprint": results.json_safe(results.describe(self.harness.settings)),
+            "discounts_waiting": self.clock.discounts_waiting,
+        }
+
+
+def _burn(seconds: float) -> None:
+    """Compute for ``seconds`` of this thread's own time, whatever neighbours do meanwhile."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def _fresh_compiler_cache() -> None:
+    """Give torch.compile an empty cache on disk: a warm one falsifies the preparation's time."""
+    with contextlib.suppress(KeyError, OSError):
+        root = Path(os.environ["JACBENCH_GATE_SCRATCH"])
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="inductor-", dir=root)
+
+
+def main() -> None:
+    """Answer commands until there are no more."""
+    channel = Upward()
+    environment.die_with_parent()
+    # A terminal sends Ctrl-C to a whole group; the driver decides what becomes of its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    first = channel.receive()
+    if first is None:
+        return
+    try:
+        arm = Arm(int(first["threads"]), first["memory"])
+    except JacbenchError as exc:
+        channel.send("refused", reason=str(exc))
+        return
+    channel.send("ready", protocol=PROTOCOL, python=sys.version.split()[0])
+    while (command := channel.receive()) is not None:
+        try:
+            channel.send("answer", **arm.answer(command))
+        except JacbenchError as exc:
+            channel.send("refused", reason=str(exc))
+        except Exception as exc:  # noqa: BLE001 - a call that fails only after many
+            from jacbench import scrub  # noqa: PLC0415
+
+            told = " ".join(str(exc).split())[:300]
+            channel.send(
+                "failed",
+                reason=scrub.text(f"{type(exc).__name__}: {told}"),
+                verdict=str(Verdict.FAILED),
+                traceback=scrub.traceback_text(exc),
+            )
+
+
+if __name__ == "__main__":
+    main()
