@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -41,6 +42,19 @@ def check(cpus: Sequence[int]) -> None:
         raise JacbenchError(
             f"{asked}: {none} among those that may be used here: choose from {spelled(usable)}"
         )
+
+
+def bind_every_thread(cpus: Sequence[int]) -> None:
+    """Bind each thread that this process has now to ``cpus``, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    try:
+        threads = [int(name) for name in os.listdir("/proc/self/task")]  # noqa: PTH208 - quicker
+    except OSError:
+        threads = [0]
+    for thread in threads:
+        with contextlib.suppress(OSError):  # one that has just ended
+            os.sched_setaffinity(thread, cpus)
 
 
 def bind(cpus: Sequence[int]) -> None:

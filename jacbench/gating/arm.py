@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,10 @@ class Arm:
     def settle(self, cell: Cell, spoilt: float = 0.0) -> dict[str, Any]:
         """Prepare and check the cell afresh."""
         return self._ask("settle", cell=asdict(cell), spoilt=spoilt)
+
+    def bind(self, cpus: Sequence[int]) -> None:
+        """Bind the worker to processors."""
+        self._ask("bind", cpus=list(cpus))
 
     def block(self, cell: Cell, samples: int, iterations: int, extra: float) -> dict[str, Any]:
         """Time one block of calls."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import statistics
 import time
@@ -102,6 +103,8 @@ class Measurement:
         self.stopped: str | None = None
         self.about: dict[str, dict[str, Any]] = {}
         self._scratch = scratch
+        can_bind = hasattr(os, "sched_getaffinity")
+        self._cpus = sorted(os.sched_getaffinity(0)) if can_bind else []
         self._numbers = itertools.count()
         # An order of measurement, not a secret.
         self.order = random.Random(settings.seed)  # noqa: S311
@@ -254,6 +257,7 @@ class Measurement:
             self.deadline.check()
             names = list(SIDES)
             self.order.shuffle(names)
+            self._bind(arms)
             seconds: dict[str, float] = {}
             calls = []
             for name in names:
@@ -322,6 +326,18 @@ class Measurement:
                     self.progress.start(subject.cell, "time")
                     self._pair(arms, subject, records[subject], base_first[subject].pop(), blame)
 
+    def _bind(self, arms: Mapping[str, Arm]) -> None:
+        """Bind both workers to the same processors, drawn anew for each pair.
+
+        Left alone, each process stays on a core of its own for seconds, and one core may be half as
+        fast as the other while a neighbour of the machine's uses the rest of it.
+        """
+        if len(self._cpus) < self.settings.threads:
+            return
+        cpus = self.order.sample(self._cpus, self.settings.threads)
+        for arm in arms.values():
+            arm.bind(cpus)
+
     def _pair(
         self,
         arms: Mapping[str, Arm],
@@ -331,6 +347,7 @@ class Measurement:
         blame: _Blame,
     ) -> None:
         samples, iterations = record.plan()
+        self._bind(arms)
         answers = {}
         for name in SIDES if base_first else reversed(SIDES):
             blame.on(subject.cell, name)

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jacbench import environment
+from jacbench import affinity, environment
 from jacbench.cell import Cell, Verdict
 from jacbench.channel import Upward
 from jacbench.errors import JacbenchError
@@ -51,6 +51,7 @@ class Arm:
             "block": self.block,
             "memory": self.memory,
             "about": self.about,
+            "bind": self.bind,
         }
         rest = {key: value for key, value in command.items() if key != "do"}
         if "cell" in rest:
@@ -158,6 +159,11 @@ class Arm:
     def memory(self, cell: Cell) -> dict[str, Any]:
         """Return the peak memory of one call; only once every block of the worker is timed."""
         return {"peak_bytes": self.harness.measure_memory(cell)}
+
+    def bind(self, cpus: list[int]) -> dict[str, Any]:
+        """Bind every thread of this process to ``cpus``."""
+        affinity.bind_every_thread(cpus)
+        return {}
 
     def about(self) -> dict[str, Any]:
         """Return the fingerprint of this environment."""
