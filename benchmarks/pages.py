@@ -18,6 +18,8 @@ from typing import Any
 from rich.console import Console
 
 from jacbench import read, table
+from jacbench.gating import selftest_report
+from jacbench.markup import markdown_lines
 from jacbench.results import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +27,8 @@ RESULTS = ROOT / "results"
 JACOBIANS = "cpu-amd-epyc-2-cores.json"
 NETWORKS = "cpu-amd-epyc-2-cores-networks.json"
 VERDICTS = "verdicts.json"
+POWER = ("quiet", "busy")
+"""The self-tests of the gate."""
 SHOWN = "basics/mlp-weights"
 """The problem whose table the README shows, in float64."""
 
@@ -71,6 +75,66 @@ def readme_table(run: Run) -> str:
     return "\n".join(["```text", *lines, "```"])
 
 
+def power(names: tuple[str, ...]) -> str:
+    """Return false alarms and power of the gate, a column for each self-test."""
+    found = [json.loads((RESULTS / f"power-{name}.json").read_text("utf-8")) for name in names]
+    head = [f"{one['neighbours'] or 'no'} busy neighbours" for one in found]
+    rates = [{(r["rule"], r["quantity"], r["injected"]): r for r in one["rates"]} for one in found]
+    lines = [f"| | {' | '.join(head)} |", f"| --- |{' ---: |' * len(found)}"]
+    for rule, quantity, injected in rates[0]:
+        what = f"at +{100 * injected:.0f} %" if injected else "false alarms"
+        flagged = [_flagged(of.get((rule, quantity, injected))) for of in rates]
+        lines.append(f"| {rule}, {quantity}: {what} | {' | '.join(flagged)} |")
+    return "\n".join(lines)
+
+
+def _flagged(rate: dict[str, Any] | None) -> str:
+    if rate is None:
+        return ""
+    share = 100 * rate["flagged"] / rate["pairs"]
+    return (
+        f"{rate['flagged']} of {rate['pairs']}: {share:.1f} % "
+        f"({100 * abs(rate['low']):.1f} to {100 * rate['high']:.1f} %)"
+    )
+
+
+def power_notes(names: tuple[str, ...]) -> str:
+    """Return what each self-test says besides its table."""
+    found = [json.loads((RESULTS / f"power-{name}.json").read_text("utf-8")) for name in names]
+    return "\n".join(f"- {' '.join(selftest_report.lines(one)[1:])}" for one in found)
+
+
+def survival() -> str:
+    """Return what became of a run with each fault in it."""
+    found = json.loads((RESULTS / "survival.json").read_text(encoding="utf-8"))
+    rows = [
+        (
+            row["fault"],
+            row["verdict"],
+            row["said"][:160],
+            f"{row['kept']} of {row['others']}" if row["others"] else "",
+            "" if row["seconds"] is None else f"{max(0.0, row['seconds']):.1f}",
+        )
+        for row in found["rows"]
+    ]
+    head = ("fault", "verdict", "what is said", "other cells kept", "seconds more")
+    return "\n".join(markdown_lines(head, rows, "---"))
+
+
+def growth() -> str:
+    """Return what a further cell costs."""
+    found = json.loads((RESULTS / "growth.json").read_text(encoding="utf-8"))
+    cost, largest = found["seconds_per_cell"], found["rows"][-1]
+    return (
+        f"A further cell costs {1000 * cost['wall']:.0f} ms at {found['cell_seconds']:g} s of timing "
+        f"asked for, of which {1000 * cost['other']:.1f} ms are jacbench's own; in the largest run "
+        f"({largest['cells']} cells, {largest['wall']:.0f} s) "
+        f"{100 * found['share_measuring']:.0f} % of the time beyond the start of the workers was "
+        f"spent measuring (timing, preparing, checking, peak memory), and "
+        f"{100 * found['share_timing']:.0f} % of all of it timing."
+    )
+
+
 def fill(path: Path, **parts: str) -> None:
     """Replace the named parts of a page."""
     page = path.read_text(encoding="utf-8")
@@ -86,11 +150,16 @@ def fill(path: Path, **parts: str) -> None:
 def main() -> None:
     """Write every page."""
     jacobians, networks = (read(RESULTS / name) for name in (JACOBIANS, NETWORKS))
-    fill(ROOT / "README.md", table=readme_table(jacobians))
+    fill(ROOT / "README.md", table=readme_table(jacobians), power=power(POWER))
     fill(
         RESULTS / "README.md",
         wrapper=overhead("wrapper", ("through", "itself"), "method", lambda row: row["method"]),
         xp=overhead("xp", ("overhead", "same"), "problem, library", xp_label),
+        power=power(POWER),
+        power_notes=power_notes(POWER),
+        survival=survival(),
+        growth=growth(),
+        gate=(RESULTS / "gate-two-environments.md").read_text(encoding="utf-8").strip(),
         tables=table.markdown(jacobians).strip(),
     )
     fill(RESULTS / "networks.md", tables=table.markdown(networks).strip())

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
         vjp,
     )
     from jacbench.cell import Cell, CellResult, Verdict
+    from jacbench.comparison import compare
     from jacbench.errors import JacbenchError
     from jacbench.fault import KnownFault
+    from jacbench.gating.operation import gate
     from jacbench.problem import Problem
     from jacbench.results import Run
     from jacbench.results_reader import read
@@ -38,6 +40,8 @@ __all__ = [
     "Verdict",
     "batch_jacobian",
     "check",
+    "compare",
+    "gate",
     "jacobian",
     "jvp",
     "list",
@@ -57,6 +61,8 @@ _HOMES = {
     "Verdict": "cell",
     "batch_jacobian": "api",
     "check": "api",
+    "compare": "comparison",
+    "gate": "gating.operation",
     "jacobian": "api",
     "jvp": "api",
     "list": "api",

@@ -74,7 +74,7 @@ def gate(
     ] = 4,
     blocks: Annotated[
         int, typer.Option(metavar="N", help="Pairs of blocks of a cell in each launch.")
-    ] = 20,
+    ] = 10,
     extensions: Annotated[
         int, typer.Option(metavar="N", help="How often an undecided cell gets as much again.")
     ] = 3,
@@ -106,8 +106,10 @@ def gate(
     Two environments (--base-python) or two commits (--base-ref) are measured side by side, in
     turns, on this machine; no time is ever compared with a stored one.
     """
+    from jacbench.gating import operation  # noqa: PLC0415
     from jacbench.gating.gate import Asked  # noqa: PLC0415
     from jacbench.gating.settings import GateSettings  # noqa: PLC0415
+    from jacbench.progress import shown  # noqa: PLC0415
 
     output.writable(json_file)
     if markdown is not None:
@@ -122,65 +124,45 @@ def gate(
         memory=memory,
         seed=seed,
     )
-    asked = Asked(
-        what=what or ("basics/*",),
-        methods=method or (),
-        operators=operator or ("jacobian",),
-        devices=device or (),
-        dtypes=dtype or (),
-        threads=threads,
-    )
-    if output_folder is not None:
-        from jacbench import results_writer  # noqa: PLC0415
-
-        results_writer.check_folder(output_folder)
-    given = (base_python, head_python, base_ref, head_ref)
     if self_test:
+        given = (base_python, head_python, base_ref, head_ref, policy, output_folder)
         if any(value is not None for value in given):
             raise JacbenchError(
-                "--self-test compares this environment with itself: leave --base-… and --head-… out"
+                "--self-test compares this environment with itself: leave --base-…, --head-…, "
+                "--policy and --output out"
             )
+        asked = Asked(
+            what=what or operation.DEFAULT,
+            methods=method or (),
+            operators=operator or ("jacobian",),
+            devices=device or (),
+            dtypes=dtype or (),
+            threads=threads,
+        )
         _self_test(asked, settings, pairs, cells, neighbours, markdown, json_file)
         return
-    if base_python is None and base_ref is None:
-        raise JacbenchError(
-            "nothing to compare with: give --base-python or --base-ref (or --self-test)"
+    with shown(output.console(stderr=True)) as progress:
+        done = operation.gate(
+            *(what or ()),
+            base_python=base_python,
+            head_python=head_python,
+            base_ref=base_ref,
+            head_ref=head_ref,
+            path=path or (),
+            methods=method or (),
+            operators=operator or ("jacobian",),
+            devices=device or (),
+            dtypes=dtype or (),
+            policy=policy,
+            output=output_folder,
+            settings=settings,
+            progress=progress,
         )
-    refs = {"base": base_ref, "head": head_ref}
-    pythons = {"base": base_python, "head": head_python}
-    done = _gate(asked, settings, pythons, refs, path or [], policy)
-    if output_folder is not None:
-        from jacbench.gating import annotated  # noqa: PLC0415
-
-        done.path = annotated.write(done, output_folder)
     _report(done, markdown, json_file)
     if done.interrupted:
         raise typer.Exit(output.INTERRUPTED)
     if not done.ok:
         raise typer.Exit(1)
-
-
-def _gate(
-    asked: Asked,
-    settings: GateSettings,
-    pythons: dict[str, str | None],
-    refs: dict[str, str | None],
-    folders: list[str],
-    policy: Path | None,
-) -> GateRun:
-    from jacbench.gating import gate as gates  # noqa: PLC0415
-    from jacbench.gating.side import commits, interpreter  # noqa: PLC0415
-    from jacbench.interrupts import counted_interrupts  # noqa: PLC0415
-    from jacbench.progress import shown  # noqa: PLC0415
-
-    limits = gates.default_limits if policy is None else gates.limits_of(policy)
-    sides = {name: interpreter(name, python) for name, python in pythons.items()}
-    with (
-        counted_interrupts(),
-        commits(refs, sides, folders) as found,
-        shown(output.console(stderr=True)) as progress,
-    ):
-        return gates.gate(asked, found, settings, progress, limits)
 
 
 def _report(done: GateRun, markdown: Path | None, json_file: str | None) -> None:

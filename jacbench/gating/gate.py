@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from jacbench import policy as policies
 from jacbench import user_file
 from jacbench.cell import Cell
 from jacbench.errors import JacbenchError
-from jacbench.gating.arm import ArmError
+from jacbench.gating.arm import Arm, ArmError
 from jacbench.gating.conclusion import judged
 from jacbench.gating.judge import LimitsOf, judge
 from jacbench.gating.measurement import INTERRUPTED, Deadline, Measurement, Progress
@@ -159,6 +158,8 @@ def gate(
         measurement = Measurement(sides, settings, deadline, progress, Path(folder))
         sets = cells_of(measurement, asked)
         cells = sets.cells
+        if not any(cells.values()):
+            raise JacbenchError("nothing is selected on either side: see jacbench list")
         both = [cell for cell in cells["base"] if cell in set(cells["head"])]
         subjects = [Subject(cell) for cell in both]
         found = judge(measurement, subjects, limits) if subjects else {}
@@ -192,7 +193,7 @@ class Found:
     cells
         By side, in the order asked for.
     reasons
-        Why the other side does not have a cell, where it said so.
+        Why base does not have a cell, where it said so.
     absent
         Backends that are absent on head, and why.
     files
@@ -206,32 +207,34 @@ class Found:
 
 
 def cells_of(measurement: Measurement, asked: Asked) -> Found:
-    """Ask each side which cells it has; what only one of them knows is new, or gone."""
-    answers: dict[tuple[str, str], list[Cell]] = {}
-    refused: dict[tuple[str, str], JacbenchError] = {}
-    absent: dict[str, str] = {}
+    """Ask each side which cells it has.
+
+    Head has to know all that is asked for; what base refuses, a file or a name that it does not
+    have yet, is new in head.
+    """
+    found = Found({name: [] for name in SIDES}, {}, {}, [])
     try:
         with measurement.arms() as arms:
-            for item, name in itertools.product(asked.what, SIDES):
+            for item in asked.what:
+                new = _ask(arms["head"], asked, item, found)
                 try:
-                    answer = arms[name].cells(asked.selection(item), asked.files(item))
+                    _ask(arms["base"], asked, item, found)
                 except JacbenchError as exc:
-                    refused[item, name] = exc
-                    continue
-                answers[item, name] = [Cell(**row) for row in answer["cells"]]
-                absent = answer["absent"]
+                    found.reasons |= dict.fromkeys(new, str(exc))
+                else:
+                    found.files += asked.files(item)
     except ArmError as exc:
         raise JacbenchError(f"{exc.side} could not be asked what it has: {exc.reason}") from None
-    found = Found({name: [] for name in SIDES}, {}, absent, [])
-    for item in asked.what:
-        if all((item, name) in refused for name in SIDES):
-            raise refused[item, "head"]
-        for name, other in (SIDES, SIDES[::-1]):
-            cells = answers.get((item, name), [])
-            found.cells[name] += [cell for cell in cells if cell not in found.cells[name]]
-            if (item, other) in refused:
-                found.reasons |= dict.fromkeys(cells, str(refused[item, other]))
-        if asked.files(item) and not any((item, name) in refused for name in SIDES):
-            found.files += asked.files(item)
     measurement.files = found.files
     return found
+
+
+def _ask(arm: Arm, asked: Asked, item: str, found: Found) -> list[Cell]:
+    """Add the cells that one side has for ``item`` to what is ``found``."""
+    answer = arm.cells(asked.selection(item), asked.files(item))
+    cells = [Cell(**row) for row in answer["cells"]]
+    known = found.cells[arm.side.name]
+    known += [cell for cell in cells if cell not in known]
+    if arm.side.name == "head":
+        found.absent.update(answer["absent"])
+    return cells

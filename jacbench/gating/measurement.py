@@ -257,7 +257,7 @@ class Measurement:
             self.deadline.check()
             names = list(SIDES)
             self.order.shuffle(names)
-            self._bind(arms)
+            self._bind(arms, subject.cell, blame)
             seconds: dict[str, float] = {}
             calls = []
             for name in names:
@@ -326,7 +326,7 @@ class Measurement:
                     self.progress.start(subject.cell, "time")
                     self._pair(arms, subject, records[subject], base_first[subject].pop(), blame)
 
-    def _bind(self, arms: Mapping[str, Arm]) -> None:
+    def _bind(self, arms: Mapping[str, Arm], cell: Cell, blame: _Blame) -> None:
         """Bind both workers to the same processors, drawn anew for each pair.
 
         Left alone, each process stays on a core of its own for seconds, and one core may be half as
@@ -335,7 +335,8 @@ class Measurement:
         if len(self._cpus) < self.settings.threads:
             return
         cpus = self.order.sample(self._cpus, self.settings.threads)
-        for arm in arms.values():
+        for name, arm in arms.items():
+            blame.on(cell, name)
             arm.bind(cpus)
 
     def _pair(
@@ -347,7 +348,7 @@ class Measurement:
         blame: _Blame,
     ) -> None:
         samples, iterations = record.plan()
-        self._bind(arms)
+        self._bind(arms, subject.cell, blame)
         answers = {}
         for name in SIDES if base_first else reversed(SIDES):
             blame.on(subject.cell, name)

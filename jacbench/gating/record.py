@@ -94,7 +94,7 @@ class Record:
         call_s = self.call_s or SAMPLE_S
         iterations = max(1, round(SAMPLE_S / call_s))
         whole = SAMPLES * SAMPLE_S
-        samples = min(SAMPLES, max(1, math.ceil(whole / (iterations * call_s) - 0.5)))
+        samples = min(SAMPLES, max(1, round(whole / (iterations * call_s))))
         return samples, iterations
 
     def median_s(self, side: str) -> float | None:

@@ -39,7 +39,7 @@ LEVELS = (0.05, 0.10, 0.20)
 """Injected slow-downs, as shares of the work."""
 CALL_S = 5e-3
 """Cells whose call takes longer are left to the gate itself: the self-test would take hours."""
-PREPARED = 12
+PREPARED = 6
 """Cells whose preparation is judged and spoilt; the others' preparation is too short."""
 
 
@@ -181,6 +181,9 @@ def self_test(
     save
         Is given what is known after each repetition.
     """
+    for name, value, least in (("pairs", pairs, 1), ("cells", cells, 1), ("neighbours", busy, 0)):
+        if value < least:
+            raise JacbenchError(f"--{name} {value}: give a whole number of at least {least}")
     sides = {name: interpreter(name, None) for name in ("base", "head")}
     deadline = Deadline(settings.time_limit_s)
     done = SelfTest(busy, settings)

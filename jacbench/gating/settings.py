@@ -50,7 +50,7 @@ class GateSettings:
 
     threads: int = 1
     launches: int = 4
-    blocks: int = 20
+    blocks: int = 10
     extensions: int = 3
     time_limit_s: float | None = None
     timeout_s: float = 300.0

@@ -41,6 +41,7 @@ class Arm:
         self.harness = Harness(threads, limits, self.given, verify_pins=True)
         self.clock = Clock()
         self.call_s: dict[Cell, float] = {}
+        self.tidy = False
 
     def answer(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Do what ``command`` says and return the fields of the answer."""
@@ -90,10 +91,7 @@ class Arm:
         if settled.prepared is not None:
             call_s = self._warm(settled.prepared.call, settled.x)
             self.call_s[cell] = call_s
-        # What is prepared now lives as long as the worker: no collection need look at it again.
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        self.tidy = False
         return {
             "result": settled.result.to_json(),
             "call_s": call_s,
@@ -115,6 +113,17 @@ class Arm:
             calls += 1
         return best
 
+    def _tidy(self) -> None:
+        """Collect garbage once all is settled, and spare the blocks from it.
+
+        What is prepared lives as long as the worker: no later collection need look at it.
+        """
+        if not self.tidy:
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+            self.tidy = True
+
     def block(
         self, cell: Cell, samples: int, iterations: int, extra: float = 0.0
     ) -> dict[str, Any]:
@@ -133,6 +142,7 @@ class Arm:
         settled = self.harness.settled[cell]
         assert settled.prepared is not None  # noqa: S101 - the driver asks for settled cells
         call, x = settled.prepared.call, settled.x
+        self._tidy()
         more = iterations * extra
         further, rest_s = int(more + 1e-9), (more - int(more + 1e-9)) * self.call_s[cell]
         call(x)

@@ -47,8 +47,8 @@ def cube_jacobian(x):
     return np.diag(3 * x**2)
 
 def called(xp, x):
-    # Two workers are asked what they have, twice each; then come two launches of two.
-    if TICKS != os.devnull and os.path.getsize(TICKS) == 8:
+    # Two workers are asked what they have; then come two launches of two.
+    if TICKS != os.devnull and os.path.getsize(TICKS) == 6:
         tick()
         os.kill(os.getppid(), getattr(signal, os.environ["SIGNAL"]))
     return x * x
@@ -130,15 +130,15 @@ def test_a_mistake_is_one_line(usage: Usage, words: tuple[str, ...], told: str) 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("no/such-problem",), "base (this environment): unknown problem 'no/such-problem'"),
-        ((PROBLEM, "--method", "no.such"), "base (this environment): unknown method 'no.such'"),
+        (("no/such-problem",), "head (this environment): unknown problem 'no/such-problem'"),
+        ((PROBLEM, "--method", "no.such"), "head (this environment): unknown method 'no.such'"),
         (("absent.py:f",), "there is no file"),
     ],
 )
 def test_what_a_worker_refuses_is_one_line(usage: Usage, words: tuple[str, ...], told: str) -> None:
     status, said = usage(*words, "--base-python", sys.executable)
     assert status == 2
-    assert told.replace("this environment", sys.executable) in said
+    assert told in said
     assert said.count("\n") == 1
 
 

@@ -96,6 +96,7 @@ class Machine:
         self.blocks: list[tuple[str, Cell, int, int, float]] = []
         self.arms = dict.fromkeys(SIDES, 0)
         self.open = 0
+        self.bound: list[tuple[str, tuple[int, ...]]] = []
 
     def version(self, side: str, cell: Cell) -> Version:
         """Return what ``side`` makes of ``cell``."""
@@ -117,6 +118,12 @@ class FakeArm:
         self.factor = math.exp(machine.rng.normal(0, machine.launch_noise))
         self.counts: dict[tuple[str, Cell | None], int] = {}
         self.dead = False
+        self.cpus: list[int] = []
+
+    def bind(self, cpus: Sequence[int]) -> None:
+        assert not self.dead, "a dead worker is asked"
+        self.cpus = list(cpus)
+        self.machine.bound.append((self.side.name, tuple(cpus)))
 
     def _asked(self, what: str, cell: Cell | None = None) -> None:
         assert not self.dead, "a dead worker is asked"
@@ -229,7 +236,6 @@ def measuring(
         yield Measurement(
             SIDES_HERE,
             GateSettings(**settings),
-            [],
             Limit(machine, seconds),
             Quiet(),
             Path("/nowhere"),

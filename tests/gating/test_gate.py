@@ -122,11 +122,28 @@ def test_a_worker_that_dies_before_it_said_what_it_has(what: str) -> None:
 
 def test_the_catalogue_and_files_are_told_apart() -> None:
     asked = Asked(what=["basics/*", "mine.py:loss", "nn/*"], methods=["torch.*"], threads=3)
-    assert asked.named_files() == ["mine.py:loss"]
-    selection = asked.selection()
-    assert selection["problems"] == ["basics/*", "nn/*"]
-    assert selection["methods"] == ["torch.*"]
-    assert selection["threads"] == [3]
+    assert [asked.files(item) for item in asked.what] == [[], ["mine.py:loss"], []]
+    selections = [asked.selection(item) for item in asked.what]
+    assert [one["problems"] for one in selections] == [["basics/*"], [], ["nn/*"]]
+    assert all((one["methods"], one["threads"]) == (["torch.*"], [3]) for one in selections)
+
+
+def test_what_base_refuses_is_new_and_what_head_refuses_is_a_mistake() -> None:
+    def refusing(side: str) -> Callable[[Event], None]:
+        def trouble(event: Event) -> None:
+            if (event.side, event.what) == (side, "cells"):
+                raise JacbenchError(f"{side}: there is no file 'mine.py' here")
+
+        return trouble
+
+    cells = {"base": [ONE], "head": [ONE]}
+    found = run(Machine(cells=cells, trouble=refusing("base")))
+    assert [(one.outcome, one.reason) for one in found.judged] == [
+        (Outcome.NEW, "base: there is no file 'mine.py' here")
+    ]
+    assert found.ok
+    with pytest.raises(JacbenchError, match=r"^head: there is no file"):
+        run(Machine(cells=cells, trouble=refusing("head")))
 
 
 def test_a_file_below_is_looked_for_on_both_sides(
@@ -135,7 +152,8 @@ def test_a_file_below_is_looked_for_on_both_sides(
     # An absolute path would name one and the same file for both commits.
     monkeypatch.chdir(tmp_path)
     asked = Asked(what=[f"{tmp_path / 'models' / 'mine.py'}:loss", "/elsewhere/other.py:loss"])
-    assert asked.named_files() == [f"{Path('models', 'mine.py')}:loss", "/elsewhere/other.py:loss"]
+    files = [name for item in asked.what for name in asked.files(item)]
+    assert files == [f"{Path('models', 'mine.py')}:loss", "/elsewhere/other.py:loss"]
 
 
 # What a run says

@@ -13,7 +13,17 @@ from jacbench.gating.judge import Finding, first_wanted, judge, stage
 from jacbench.gating.measurement import Wanted
 from jacbench.gating.record import SIDES, Subject, each_pair
 from jacbench.policy import Limits
-from tests.gating.simulated import ONE, THREE, TWO, Event, Machine, Version, found, measuring, slower
+from tests.gating.simulated import (
+    ONE,
+    THREE,
+    TWO,
+    Event,
+    Machine,
+    Version,
+    found,
+    measuring,
+    slower,
+)
 
 
 def pairs_of(finding: Finding) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pytest
@@ -49,6 +50,30 @@ def test_base_is_first_exactly_as_often_as_head(seed: int) -> None:
         assert sum(pair.base_first for pair in pairs) == 5
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_both_arms_of_a_pair_run_on_the_same_processors(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    # Each on a core of its own, one would be slower for as long as its core has a neighbour.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 3}, raising=False)
+    machine = Machine()
+    launched(machine, blocks=10, threads=threads)
+    pairs = list(zip(machine.bound[::2], machine.bound[1::2], strict=True))
+    assert len(pairs) > 3 * 10
+    for (one, here), (other, there) in pairs:
+        assert {one, other} == set(SIDES)
+        assert here == there
+        assert len(set(here)) == threads
+    assert {cpu for _, cpus in machine.bound for cpu in cpus} == {0, 1, 3}
+
+
+def test_without_enough_processors_nothing_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    machine = Machine()
+    launched(machine, threads=2)
+    assert machine.bound == []
+
+
 @pytest.mark.parametrize("factor", [0.2, 1.0, 7.0])
 def test_both_sides_get_the_same_samples_and_calls(factor: float) -> None:
     machine = Machine({("head", ONE): slower(factor), ("head", TWO): slower(1e3)})
@@ -71,7 +96,7 @@ def test_both_sides_get_the_same_samples_and_calls(factor: float) -> None:
 def test_a_block_is_planned_by_the_slower_side() -> None:
     machine = Machine({("base", ONE): slower(5.0)})
     launched(machine, (ONE,))
-    assert {(samples, iterations) for _, _, samples, iterations, _ in machine.blocks} == {(6, 3)}
+    assert {(samples, iterations) for _, _, samples, iterations, _ in machine.blocks} == {(3, 3)}
 
 
 def test_the_sides_take_turns_block_by_block() -> None:
@@ -149,7 +174,7 @@ def test_a_machine_that_slows_down_gives_no_regression() -> None:
         for one in outcomes(machine, CELLS, seed=seed):
             assert one.outcome is Outcome.PASS
             assert one.time is not None
-            assert one.time.ratio.estimate == pytest.approx(1, abs=0.01)
+            assert one.time.ratio.estimate == pytest.approx(1, abs=0.02)
         assert machine.drift(machine.now) > 1.25
 
 

@@ -15,13 +15,13 @@ from tests.gating.simulated import ONE
 @pytest.mark.parametrize(
     ("call_s", "samples", "iterations"),
     [
-        (1e-6, 6, 1500),
-        (1e-4, 6, 15),
-        (1.5e-3, 6, 1),
-        (3e-3, 3, 1),
+        (1e-6, 3, 1500),
+        (1e-4, 3, 15),
+        (1.5e-3, 3, 1),
+        (3e-3, 2, 1),
         (9e-3, 1, 1),
         (2.0, 1, 1),
-        (None, 6, 1),
+        (None, 3, 1),
     ],
 )
 def test_plans(call_s: float | None, samples: int, iterations: int) -> None:

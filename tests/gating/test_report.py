@@ -222,7 +222,7 @@ def test_the_results_file_is_read_and_holds_what_the_gate_says(
     found = {result.cell: result for result in again.cells}
     assert found[ONE].verdict is Verdict.AGREES
     assert found[ONE].median_s == pytest.approx(1.5e-4, rel=0.02)
-    assert found[ONE].rounds == 6 * 80
+    assert found[ONE].rounds == 3 * 80
     assert found[ONE].peak_bytes == 2**24
     assert found[TWO].verdict is Verdict.DISAGREES
     assert found[TWO].median_s is None
