@@ -126,9 +126,9 @@ def growth() -> str:
     found = json.loads((RESULTS / "growth.json").read_text(encoding="utf-8"))
     cost, largest = found["seconds_per_cell"], found["rows"][-1]
     return (
-        f"A further cell costs {1000 * cost['wall']:.0f} ms at {found['cell_seconds']:g} s of timing "
-        f"asked for, of which {1000 * cost['other']:.1f} ms are jacbench's own; in the largest run "
-        f"({largest['cells']} cells, {largest['wall']:.0f} s) "
+        f"A further cell costs {1000 * cost['wall']:.0f} ms at {found['cell_seconds']:g} s of "
+        f"timing asked for, of which {1000 * cost['other']:.1f} ms are jacbench's own; in the "
+        f"largest run ({largest['cells']} cells, {largest['wall']:.0f} s) "
         f"{100 * found['share_measuring']:.0f} % of the time beyond the start of the workers was "
         f"spent measuring (timing, preparing, checking, peak memory), and "
         f"{100 * found['share_timing']:.0f} % of all of it timing."

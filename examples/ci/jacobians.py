@@ -1,11 +1,13 @@
 """The Jacobians that a project guards: `jacbench gate jacobians.py:problems --base-ref main`."""
 
+from typing import Any
+
 import numpy as np
 
 import jacbench
 
 
-def residual(xp, x, k):
+def residual(xp: Any, x: Any, k: Any) -> Any:
     """Return the forces in a chain of springs that is fixed at both ends."""
     zero = xp.zeros_like(x[:1])
     u = xp.concat([zero, x, zero])
@@ -14,7 +16,7 @@ def residual(xp, x, k):
     return force[1:] - force[:-1]
 
 
-def problems():
+def problems() -> list[jacbench.Problem]:
     """Return every problem; its function would be imported from your package."""
     rng = np.random.default_rng(0)
     return [
