@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from jacbench import host, registry
+from jacbench.scrub import one_line
 
 DISTRIBUTIONS = (
     *("jacbench", "numpy", "pytest", "pytest-benchmark", "jaxlib", "triton"),
@@ -198,7 +199,7 @@ def _changed(
         if name == "cpu_flags" and isinstance(one, list) and isinstance(other, list):
             yield from _flags(one, other)
         elif not _alike(name, one, other):
-            yield f"{_short(name)}: {_told(one)} → {_told(other)}"
+            yield f"{one_line(name, 80)}: {_told(one)} → {_told(other)}"
 
 
 def _alike(name: str, one: Any, other: Any) -> bool:
@@ -223,7 +224,7 @@ def _flags(base: list[Any], new: list[Any]) -> Iterator[str]:
     one, other = set(map(str, base)), set(map(str, new))
     told = [*(f"-{flag}" for flag in sorted(one - other)), *(f"+{f}" for f in sorted(other - one))]
     if told:
-        yield _short(f"cpu_flags: {' '.join(told)}", 200)
+        yield one_line(f"cpu_flags: {' '.join(told)}", 200)
 
 
 def _busier(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -245,10 +246,5 @@ def _told(value: Any) -> str:
     if value is None or value in ([], ""):
         return "none"
     if isinstance(value, (list, tuple)):
-        return _short(", ".join(map(str, value)))
-    return _short(f"{value:g}" if isinstance(value, float) else str(value))
-
-
-def _short(text: str, limit: int = 80) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[:limit]}…"
+        return one_line(", ".join(map(str, value)), 80)
+    return one_line(f"{value:g}" if isinstance(value, float) else value, 80)

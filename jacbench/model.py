@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from jacbench import registry
 from jacbench.backend import Backend
 from jacbench.errors import JacbenchError
@@ -135,13 +133,6 @@ def selected(output: Any, which: str | int | None, name: str) -> Any:
         return output[which]
     except (KeyError, IndexError, TypeError):
         raise JacbenchError(f"{told}, not {which!r}: give one of them as output=") from None
-
-
-def as_numpy(value: Any, backend: Backend) -> Any:
-    """Return an input or parameter as a NumPy array, whichever it is."""
-    if backend.is_array(value):
-        return backend.to_numpy(value)
-    return np.asarray(value)
 
 
 def one_or_tuple(inputs: Sequence[Any]) -> Any:

@@ -155,8 +155,7 @@ def _from_to(what: str, before: Any, after: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = scrub.text(" ".join(str(value).split()))
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return scrub.one_line(scrub.text(str(value)), 60)
 
 
 def _named(what: str) -> Callable[[Any, Any], str]:

@@ -29,6 +29,12 @@ def text(raw: str) -> str:
     return shortened
 
 
+def one_line(value: object, limit: int) -> str:
+    """Return ``value`` as text in one line of at most about ``limit`` characters."""
+    line = " ".join(str(value).split())
+    return line if len(line) <= limit else f"{line[:limit]}…"
+
+
 def _relative(name: str) -> str:
     path = Path(name)
     if not path.is_absolute():

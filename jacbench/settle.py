@@ -80,7 +80,9 @@ def fault(result: CellResult, method: Method, backend: Backend, exc: Exception) 
     reason = method.declined(exc) or backend.declined(exc)
     if reason is None:
         return whole
-    return replace(whole, verdict=Verdict.UNSUPPORTED, reason=scrub.text(_short(reason)))
+    return replace(
+        whole, verdict=Verdict.UNSUPPORTED, reason=scrub.text(scrub.one_line(reason, 300))
+    )
 
 
 def out_of_memory(exc: BaseException | None, backend: Backend) -> bool:
@@ -92,17 +94,12 @@ def out_of_memory(exc: BaseException | None, backend: Backend) -> bool:
     return False
 
 
-def _short(message: str, limit: int = 300) -> str:
-    line = " ".join(message.split())
-    return line if len(line) <= limit else f"{line[:limit]}…"
-
-
 def failed(result: CellResult, exc: BaseException) -> CellResult:
     """Return ``result`` as ``failed``: the exception in one line, and its whole traceback."""
     return replace(
         result,
         verdict=Verdict.FAILED,
-        reason=scrub.text(f"{type(exc).__name__}: {_short(str(exc))}"),
+        reason=scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}"),
         traceback=scrub.traceback_text(exc),
     )
 

@@ -17,11 +17,8 @@ from jacbench.markup import escaped, markdown_lines, printable
 from jacbench.memory import format_size
 from jacbench.results import Run
 
-FLOORS = (
-    *("numpy.analytic", "numpy.analytic-value", "numpy.analytic-batch"),
-    *("numpy.analytic-vjp", "numpy.analytic-jvp"),
-)
-"""What the hand-written Jacobian gives, one for each operator: the floor, not ranked."""
+FLOOR = "numpy.analytic"
+"""What begins the names of the hand-written Jacobian, one for each operator: not ranked."""
 MANY = 12
 """Tables of a check beyond which only the verdicts are counted."""
 
@@ -63,7 +60,7 @@ def rows(results: Sequence[CellResult]) -> list[Row]:
     timed = [r for r in results if r.median_s is not None]
     contestants = [r for r in timed if r.cell.method not in oracles]
     fastest = min((r.median_s for r in contestants if r.median_s), default=None)
-    floor = next((r.median_s for r in timed if r.cell.method in FLOORS), None)
+    floor = next((r.median_s for r in timed if r.cell.method.startswith(FLOOR)), None)
 
     def rank(result: CellResult) -> tuple[bool, bool, float]:
         return (
@@ -86,7 +83,7 @@ def _row(result: CellResult, fastest: float | None, floor: float | None, ranked:
     median = result.median_s
     return Row(
         cells=(
-            result.cell.method + (" (floor)" if result.cell.method in FLOORS else ""),
+            result.cell.method + (" (floor)" if result.cell.method.startswith(FLOOR) else ""),
             format_seconds(median),
             _interval(result),
             _ratio(median, fastest) if ranked else "",
@@ -243,7 +240,7 @@ def glance(run: Run) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     for title, results in groups(run):
         agreed = [r for r in results if r.verdict is Verdict.AGREES and r.median_s is not None]
         best = [_fastest([r for r in agreed if r.cell.backend == name]) for name in ranked]
-        floor = _fastest([r for r in agreed if r.cell.method in FLOORS])
+        floor = _fastest([r for r in agreed if r.cell.method.startswith(FLOOR)])
         first = _fastest([r for r in agreed if r.cell.backend in ranked])
         cells = [_named(r, first) for r in best]
         body.append((title, *cells, "" if floor is None else format_seconds(floor.median_s)))

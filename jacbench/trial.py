@@ -20,6 +20,7 @@ from jacbench.layout import Array, Layout
 from jacbench.operators.operator import Sizes
 from jacbench.problem import Problem
 from jacbench.reference import Point, Reference
+from jacbench.scrub import one_line
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,8 @@ class Trial:
             ):
                 found = self.backend.to_numpy(one) if self.backend.is_array(one) else one
                 raise Refused(
-                    Verdict.DISAGREES, f"aux{name} is {_in_line(found)}, not {_in_line(other)}"
+                    Verdict.DISAGREES,
+                    f"aux{name} is {one_line(found, 100)}, not {one_line(other, 100)}",
                 )
 
     def _check_value(self, native: Native, expected: Array, what: str, how: str) -> None:
@@ -395,11 +397,6 @@ def _relative(one: Sequence[Array], other: Sequence[Array]) -> float:
     difference = math.hypot(*(float(np.linalg.norm(a.astype(float) - b)) for a, b in pairs))
     size = math.hypot(*(float(np.linalg.norm(a.astype(float))) for a, _ in pairs))
     return difference / (size or 1.0)
-
-
-def _in_line(value: object) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:

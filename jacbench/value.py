@@ -11,6 +11,7 @@ import numpy as np
 from jacbench.backend import Backend
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array
+from jacbench.scrub import one_line
 
 
 def evaluate(who: str, backend: Backend, call: Callable[[], Any]) -> Array:
@@ -31,7 +32,7 @@ def evaluate(who: str, backend: Backend, call: Callable[[], Any]) -> Array:
         raise
     except Exception as exc:
         raise JacbenchError(
-            f"{who}: its function raised {type(exc).__name__}: {_one_line(exc)}: "
+            f"{who}: its function raised {type(exc).__name__}: {one_line(exc, 200)}: "
             "call it at this point yourself to see where"
         ) from exc
     if isinstance(value, (bool, int, float, complex)) and not isinstance(value, np.generic):
@@ -76,11 +77,6 @@ def same_outputs(who: str, here: tuple[int, ...], there: tuple[int, ...]) -> Non
             f"{who}: its function returned {math.prod(here)} outputs (shape {here}) at x and "
             f"{math.prod(there)} (shape {there}) at a second point: a Jacobian needs a fixed number"
         )
-
-
-def _one_line(exc: BaseException) -> str:
-    text = " ".join(str(exc).split())
-    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _article(name: str) -> str:

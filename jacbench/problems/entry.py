@@ -40,8 +40,3 @@ class Entry:
     parameters: Mapping[str, int] = field(default_factory=dict)
     batch: bool = False
     intermediate: bool = False
-
-    @property
-    def family(self) -> str:
-        """The part of the name before the slash."""
-        return self.name.partition("/")[0]
