@@ -24,6 +24,7 @@ from jacbench.backend import Backend, Method, Target
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.errors import JacbenchError, MissingError
 from jacbench.evaluator import home
+from jacbench.layout import Array
 from jacbench.operators.operator import Sizes
 from jacbench.problem import Problem
 from jacbench.reference import Reference, outputs, reference
@@ -188,6 +189,10 @@ class Harness:
                 cores = environment.measured_cores(backend)
                 self.settings[name]["measured_cores"] = round(cores, 2)
         return backend
+
+    def reference_jacobian(self, cell: Cell) -> Array:
+        """Return the (m, n) Jacobian that a settled ``cell`` was held against, at its point."""
+        return self._reference(self.problem(cell.problem), cell).here.jacobian
 
     def _reference(self, problem: Problem, cell: Cell) -> Reference:
         where = home(problem, cell.backend)

@@ -108,6 +108,7 @@ def _together(first: Finding, second: Finding, limits: Limits) -> Finding:
             for name in SIDES
         },
         first.record.call_s,
+        {**first.record.probes, **second.record.probes},
     )
     for name, result in second.record.results.items():
         record.keep(name, result)
@@ -142,6 +143,12 @@ def _cautions(record: Record) -> tuple[str, ...]:
     base, head = record.cores("base"), record.cores("head")
     if base and head and abs(head - base) > 0.25:
         told.append(f"head used {head:.2f} cores and base {base:.2f}: wall time hides that")
+    changed = record.changed()
+    if changed is not None:
+        told.append(
+            f"the Jacobian itself differs between base and head: by {changed:.1g} of its norm; "
+            "each side agrees with its own reference, so look whether that was meant"
+        )
     edited = {
         name
         for name in ("problem_hash", "method_hash")

@@ -267,6 +267,8 @@ class Measurement:
                 result = CellResult.from_json(answer["result"])
                 for other in mine:
                     records[other].keep(name, result)
+                    if answer["probe"] is not None:
+                        records[other].probes[name] = answer["probe"]
                 if result.verdict is not Verdict.AGREES:
                     return self._see_the_other(arms, subject, name, mine, records, blame)
                 seconds[name] = answer["prepare_s"]

@@ -10,6 +10,8 @@ from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.gating.settings import SAMPLE_S, SAMPLES
 
 SIDES = ("base", "head")
+SAME_JACOBIAN = 1e-6
+"""Relative difference of two references below which the function counts as unchanged."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Record:
     busy
         For each side the CPU time and the wall time of all blocks, seconds, and what was spent
         waiting for a core.
+    probes
+        For each side the norm and random products of the Jacobian that it was held against.
     call_s
         Time of a call by which samples are planned, the larger of both sides'.
     """
@@ -74,6 +78,7 @@ class Record:
         default_factory=lambda: {name: [0.0, 0.0, 0.0] for name in SIDES}
     )
     call_s: float | None = None
+    probes: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def timed(self) -> bool:
@@ -104,6 +109,18 @@ class Record:
         """Return the CPU time per second of wall time."""
         cpu, wall, _ = self.busy[side]
         return cpu / wall if wall else None
+
+    def changed(self) -> float | None:
+        """Return how far head's Jacobian is from base's, relative to its norm; None if the same.
+
+        Below what finite differences can tell counts as the same.
+        """
+        base, head = self.probes.get("base"), self.probes.get("head")
+        if not base or not head:
+            return None
+        difference = max(abs(one - other) for one, other in zip(base, head, strict=True))
+        relative = difference / (max(base[0], head[0]) or 1.0)
+        return relative if relative > SAME_JACOBIAN else None
 
     def waited(self) -> float:
         """Return the share of both sides' wall time that was spent waiting for a core."""

@@ -96,12 +96,27 @@ class Arm:
             "result": settled.result.to_json(),
             "call_s": call_s,
             "prepare_s": prepare_s,
+            "probe": None if call_s is None else self._probe(cell),
             "settings": self.harness.settings,
         }
 
     def prepare(self, cell: Cell, spoilt: float = 0.0) -> dict[str, Any]:
         """Settle the cell once more for the time of its preparation."""
         return self.settle(cell, spoilt)
+
+    def _probe(self, cell: Cell) -> list[float]:
+        """Return the norm of the Jacobian and what it is between a few fixed random vectors.
+
+        Base and head are each held against a reference of their own; where these are not the same,
+        the function itself was changed.
+        """
+        import numpy as np  # noqa: PLC0415 - after the pins
+
+        J = self.harness.reference_jacobian(cell)
+        rng = np.random.default_rng(0)
+        m, n = J.shape
+        products = [rng.standard_normal(m) @ J @ rng.standard_normal(n) for _ in range(3)]
+        return [float(np.linalg.norm(J)), *map(float, products)]
 
     def _warm(self, call: Callable[[Any], object], x: Any) -> float:
         """Call for some milliseconds and at least twice; return the smallest time, seconds."""

@@ -51,6 +51,7 @@ class Version:
     prepare_s: Callable[[int], float] = lambda _: 1e-3
     peak: Callable[[int], int | None] = lambda _: 2**24
     verdict: Callable[[int], Verdict] = lambda _: Verdict.AGREES
+    probe: Sequence[float] = (2.0, 0.5, -1.0)
 
 
 def raising(verdict: str, reason: str = "the worker exited with status 3") -> ArmError:
@@ -169,6 +170,7 @@ class FakeArm:
             "result": result.to_json(),
             "prepare_s": prepare_s if agrees else None,
             "call_s": call_s,
+            "probe": list(version.probe) if agrees else None,
             "settings": {},
         }
 

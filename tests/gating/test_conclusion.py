@@ -364,3 +364,23 @@ def test_more_cores_are_told() -> None:
         patch.setattr(simulated.FakeArm, "block", block)
         one = only(Machine())
     assert one.cautions == ("head used 1.90 cores and base 1.00: wall time hides that",)
+
+
+# A function that was changed
+
+
+@pytest.mark.parametrize(
+    ("probe", "told"), [((2.0, 0.5, -1.0 + 1e-9), False), ((2.0, 0.5, -1.1), True)]
+)
+def test_a_jacobian_that_is_another_one_is_told_and_fails_nothing(
+    probe: tuple[float, ...], told: bool
+) -> None:
+    machine = Machine({("head", ONE): Version(probe=probe)})
+    (one,) = outcomes(machine, [ONE])
+    assert one.outcome is Outcome.PASS
+    line = (
+        "the Jacobian itself differs between base and head: by 0.05 of its norm; each side agrees "
+        "with its own reference, so look whether that was meant"
+    )
+    assert (line in one.cautions) == told
+    assert told or not one.cautions

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from jacbench.backend import Prepared
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.gating import worker
+from jacbench.gating.record import Record
 from jacbench.gating.worker import Arm
 from jacbench.trial import Settled
 from tests.gating.simulated import ONE
@@ -67,6 +69,7 @@ def arm(world: World, monkeypatch: pytest.MonkeyPatch) -> Arm:
     monkeypatch.setattr(found, "clock", world)
     settled = Settled(result(ONE), Prepared(world.call), "the point")
     monkeypatch.setattr(found.harness, "settle", lambda cell: settled)
+    monkeypatch.setattr(found.harness, "reference_jacobian", lambda cell: np.eye(3))
     found.harness.settled[ONE] = settled
     found.call_s[ONE] = CALL_S
     return found
@@ -192,3 +195,15 @@ def test_each_preparation_compiles_anew(tmp_path: Any, monkeypatch: pytest.Monke
         folders.append(worker.os.environ["TORCHINDUCTOR_CACHE_DIR"])
     assert len({*folders}) == 3
     assert all(folder.startswith(str(tmp_path)) for folder in folders)
+
+
+def test_a_probe_tells_one_jacobian_from_another(arm: Arm, monkeypatch: pytest.MonkeyPatch) -> None:
+    probes = [arm.settle(ONE)["probe"], arm.settle(ONE)["probe"]]
+    monkeypatch.setattr(arm.harness, "reference_jacobian", lambda cell: np.diag([1.0, 1.0, 1.01]))
+    probes.append(arm.settle(ONE)["probe"])
+    assert probes[0] == probes[1]
+    assert probes[0][0] == pytest.approx(np.sqrt(3))
+    record = Record(probes={"base": probes[0], "head": probes[2]})
+    assert record.changed() is not None
+    assert Record(probes={"base": probes[0], "head": probes[1]}).changed() is None
+    assert Record(probes={"base": probes[0]}).changed() is None
