@@ -22,13 +22,14 @@ FLOOR = "numpy.analytic"
 MANY = 12
 """Tables of a check beyond which only the verdicts are counted."""
 
+INTERVAL = "± 95 %"
 COLUMNS = (
-    *("method", "median", "± 95 %", "x fastest", "x floor"),
+    *("method", "median", INTERVAL, "x fastest", "x floor"),
     *("prepare", "first call", "peak", "error"),
 )
 UNTIMED = ("method", "error")
 """Columns of a check."""
-DISPENSABLE = ("peak", "first call", "x floor", "prepare", "± 95 %")
+DISPENSABLE = ("peak", "first call", "x floor", "prepare", INTERVAL)
 """Columns that a narrow terminal does without, the first of them first."""
 
 LEGEND = (
@@ -273,7 +274,9 @@ def _fitting(
     title: str, body: Sequence[Row], console: Console, columns: Sequence[str]
 ) -> RenderableType:
     """Return the table with as many columns as the console has room for."""
-    kept = list(columns)
+    # A file from before intervals were kept has none: a column of nothing says nothing.
+    places = {name: COLUMNS.index(name) for name in columns}
+    kept = [n for n in columns if n != INTERVAL or any(row.cells[places[n]] for row in body)]
     table = _table(title, body, kept)
     unbounded = console.options.update(max_width=10_000)
     for spare in DISPENSABLE:

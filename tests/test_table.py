@@ -376,3 +376,13 @@ def test_inputs_without_effect_are_told_once_for_each_table() -> None:
     text = terminal(samples.run(*unused), timed=False)
     assert text.count("x['b'], x['c�'] has no effect on the output") == 1
     assert "no effect" not in terminal(samples.run(agrees()), timed=False)
+
+
+def test_a_file_without_intervals_has_no_column_for_them() -> None:
+    whole = samples.agrees("jax.jacrev", low_s=9e-6, high_s=1.1e-5)
+    for result, there in ((whole, True), (replace(whole, low_s=None, high_s=None), False)):
+        file = io.StringIO()
+        console = Console(file=file, width=200)
+        console.print(table.terminal(samples.run(result), console, timed=True))
+        head = next(line for line in file.getvalue().splitlines() if "x fastest" in line)
+        assert (table.INTERVAL in head) == there

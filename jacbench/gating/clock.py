@@ -37,11 +37,15 @@ class Clock:
 
     def start(self) -> tuple[float, float]:
         """Return the state to be given to :meth:`since`."""
-        waited = self._waited()
-        return time.perf_counter(), waited
+        begun = time.perf_counter()
+        return begun, self._waited()
 
     def since(self, started: tuple[float, float]) -> tuple[float, float]:
-        """Return the seconds since ``started`` without the waiting, and the waiting."""
-        elapsed = time.perf_counter() - started[0]
+        """Return the seconds since ``started`` without the waiting, and the waiting.
+
+        The wall clock is read first and last, so that a core taken away between the two readings
+        makes a time too long, never too short: one negative time would be the smallest of all.
+        """
         waited = self._waited() - started[1]
+        elapsed = time.perf_counter() - started[0]
         return max(elapsed - waited, 1e-9), waited

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +62,26 @@ def test_a_time_is_never_zero_or_less(hands: Hands) -> None:
     elapsed, waited = read.since(started)
     assert elapsed > 0
     assert waited == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_a_core_taken_away_between_two_readings_makes_no_time_too_short(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    read, waited, readings = Clock(), Clock._waited, itertools.count()
+
+    def reading(value: float) -> float:
+        if next(readings) == after:
+            hands.wall += 4.0
+            hands.delay(4.0)
+        return value
+
+    monkeypatch.setattr(Clock, "_waited", lambda self: reading(waited(self)))
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: reading(hands.wall)))
+    started = read.start()
+    hands.wall += 1e-3
+    assert read.since(started)[0] >= 1e-3 - 1e-9
+    assert next(readings) == 4
 
 
 @pytest.mark.parametrize("content", [None, "", "123", "a b c"])
