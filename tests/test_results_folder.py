@@ -109,7 +109,7 @@ def test_the_readme_shows_a_table_of_the_file() -> None:
     (shown,) = [part for part in readme.split("```") if part.startswith("text\n")]
     file = io.StringIO()
     console = Console(file=file, width=150)
-    console.print(table.terminal(read(ROOT / "results" / pages.JACOBIANS), console, timed=True))
+    console.print(table.terminal(read(ROOT / "results" / pages.BENCH), console, timed=True))
     known = {line.strip() for line in file.getvalue().splitlines()}
     assert {line.strip() for line in shown.splitlines()[1:]} <= known
 
