@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from jacbench.api import (
         batch_jacobian,
         check,
+        factored_jacobian,
         jacobian,
         jvp,
         list,  # noqa: A004 - the command's name
+        prepare,
         run,
+        sparse_jacobian,
         value_and_jacobian,
         vjp,
     )
@@ -26,11 +29,15 @@ if TYPE_CHECKING:
     from jacbench.errors import JacbenchError
     from jacbench.fault import KnownFault
     from jacbench.gating.operation import gate
+    from jacbench.picking.answer import Answer
+    from jacbench.picking.operation import pick
     from jacbench.problem import Problem
     from jacbench.results import Run
     from jacbench.results_reader import read
+    from jacbench.sweeping.operation import sweep
 
 __all__ = [
+    "Answer",
     "Cell",
     "CellResult",
     "JacbenchError",
@@ -41,17 +48,23 @@ __all__ = [
     "batch_jacobian",
     "check",
     "compare",
+    "factored_jacobian",
     "gate",
     "jacobian",
     "jvp",
     "list",
+    "pick",
+    "prepare",
     "read",
     "run",
+    "sparse_jacobian",
+    "sweep",
     "value_and_jacobian",
     "vjp",
 ]
 
 _HOMES = {
+    "Answer": "picking.answer",
     "Cell": "cell",
     "CellResult": "cell",
     "JacbenchError": "errors",
@@ -62,12 +75,17 @@ _HOMES = {
     "batch_jacobian": "api",
     "check": "api",
     "compare": "comparison",
+    "factored_jacobian": "api",
     "gate": "gating.operation",
     "jacobian": "api",
     "jvp": "api",
     "list": "api",
+    "pick": "picking.operation",
+    "prepare": "api",
     "read": "results_reader",
     "run": "api",
+    "sparse_jacobian": "api",
+    "sweep": "sweeping.operation",
     "value_and_jacobian": "api",
     "vjp": "api",
 }

@@ -12,7 +12,16 @@ from jacbench import catalog, driver, in_process, problems, results, selection
 from jacbench import resume as resumption
 from jacbench.cell import Cell
 from jacbench.errors import JacbenchError
-from jacbench.native import batch_jacobian, jacobian, jvp, value_and_jacobian, vjp
+from jacbench.native import (
+    batch_jacobian,
+    factored_jacobian,
+    jacobian,
+    jvp,
+    prepare,
+    sparse_jacobian,
+    value_and_jacobian,
+    vjp,
+)
 from jacbench.problem import Problem
 from jacbench.progress import Quiet
 from jacbench.results import Run
@@ -23,10 +32,13 @@ from jacbench.settings import Settings
 __all__ = [
     "batch_jacobian",
     "check",
+    "factored_jacobian",
     "jacobian",
     "jvp",
     "list",
+    "prepare",
     "run",
+    "sparse_jacobian",
     "value_and_jacobian",
     "vjp",
 ]

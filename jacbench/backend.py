@@ -16,12 +16,25 @@ from jacbench.errors import JacbenchError
 if TYPE_CHECKING:  # the registry is imported by `jacbench list`, which does without NumPy
     from jacbench.layout import Layout
     from jacbench.model import Adapted
+    from jacbench.picking.spelling import Spelling
     from jacbench.problem import Problem
+    from jacbench.structure.pattern import Pattern
 
 Native: TypeAlias = Any
 """An array of the backend's library, or a tree of them."""
 
 Chunking: TypeAlias = Literal["chunked", "whole", "loop"]
+
+
+STRUCTURES: tuple[str, ...] = ("samples", "sparse", "bottleneck")
+"""Block-diagonal over a batch; many zeros at known places; a product of two thin factors."""
+
+
+class UnfitError(Exception):
+    """Raised by ``prepare`` where a function lacks what the method relies on: one line says what.
+
+    That is no fault: the cell is ``unsupported``, with this line as its reason.
+    """
 
 
 @dataclass(frozen=True)
@@ -38,12 +51,23 @@ class MethodInfo:
         What the method computes, one of :data:`jacbench.operators.NAMES`.
     by_intermediate
         True where it only makes sense for a derivative by an intermediate value.
+    structure
+        What of the Jacobian's structure it relies on, one of :data:`STRUCTURES`; empty where it
+        needs none. Such a method raises :class:`UnfitError` in ``prepare`` where there is none.
+    mode
+        For a Jacobian: ``reverse``, about one pass for each output, or ``forward``, one for each
+        input; empty where it is neither.
+    compiled
+        True where ``prepare`` runs a compiler for seconds.
     """
 
     name: str
     summary: str
     operator: str = "jacobian"
     by_intermediate: bool = False
+    structure: str = ""
+    mode: Literal["", "forward", "reverse"] = ""
+    compiled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +175,10 @@ class Target:
     intermediate
         Where the derivative is by an intermediate value that x shifts: ``f(x, *constants)`` gives
         ``(y, Z)`` with the shifted value Z. None everywhere else.
+    pattern
+        Where the (m, n) Jacobian may be other than zero, as the user gave it; None: unknown.
+    elsewhere
+        A second native point like x, at which a structure must hold too; None: there is none.
     """
 
     function: Callable[..., Native]
@@ -165,6 +193,8 @@ class Target:
     in_axes: tuple[int | None, ...] = ()
     has_aux: bool = False
     intermediate: Callable[..., tuple[Native, Native]] | None = None
+    pattern: Pattern | None = None
+    elsewhere: Native = None
 
 
 @dataclass(frozen=True)
@@ -179,10 +209,14 @@ class Prepared:
         it, and keeps nothing between calls.
     notes
         What the preparation found out, for the results file: plain strings and numbers.
+    layout
+        The result's layout where only preparing reveals it, such as a sparse pattern; None: what
+        the method's ``layout`` says.
     """
 
     call: Callable[[Native], Native]
     notes: Mapping[str, str | int | float] = field(default_factory=dict)
+    layout: Layout | None = None
 
 
 class Method(ABC):
@@ -222,6 +256,8 @@ class Method(ABC):
         Libraries say so by NotImplementedError; a method whose library says it in another way
         adds that.
         """
+        if isinstance(exc, UnfitError):
+            return str(exc)
         if isinstance(exc, NotImplementedError):
             said = " ".join(str(exc).split()).partition(" Please file")[0]
             return f"the library says: {said or 'not implemented'}"
@@ -350,6 +386,47 @@ class Backend(ABC):
         """
         del array
         return "cpu"
+
+    def recipe(
+        self,
+        method: str,
+        spelling: Spelling,
+        chunk_size: int | None,
+        facts: Mapping[str, Any],
+    ) -> list[str] | None:
+        """Return the lines of plain library code by which a user computes the same, as ``J``.
+
+        Parameters
+        ----------
+        method
+            One of this backend, for ``jacobian`` or ``batch_jacobian``; J gets the shape that
+            :func:`jacbench.jacobian` and :func:`jacbench.batch_jacobian` give it.
+        spelling
+            How the user's code names f and x; the lines come after its ``setup``.
+        chunk_size
+            Rows, columns or samples at a time, for methods that take it.
+        facts
+            What is known, all of it optional: ``tree``, True where x is a dict, list or tuple;
+            ``in_axes``, as in :class:`jacbench.Problem`; and the notes of the method's
+            :class:`Prepared`, of which ``way`` says what it chose among several.
+
+        Returns
+        -------
+        None where there is no plain form: :mod:`jacbench.picking.recipes` asks jacbench.
+        """
+        del method, spelling, chunk_size, facts
+        return None
+
+    def precise(self) -> contextlib.AbstractContextManager[object]:
+        """Return a context in which float64 stays float64, whatever the process is set to.
+
+        For a check in the caller's own process, whose settings are left as they are.
+        """
+        return contextlib.nullcontext()
+
+    def staged(self, function: Callable[..., Native]) -> Callable[..., Native]:
+        """Return ``function`` as the library calls it best again and again: compiled, in JAX."""
+        return function
 
     def synchronise(self, value: Native) -> None:
         """Wait until ``value`` is computed; for code outside the timed call."""

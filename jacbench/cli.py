@@ -12,6 +12,9 @@ import typer
 from jacbench.commands import output as shared
 from jacbench.commands.compare import compare
 from jacbench.commands.gate import gate
+from jacbench.commands.pick import pick
+from jacbench.commands.sweep import SETTINGS as SWEEP_SETTINGS
+from jacbench.commands.sweep import sweep
 from jacbench.errors import JacbenchError
 from jacbench.markup import printable
 
@@ -262,6 +265,8 @@ def show(
 
 app.command()(compare)
 app.command()(gate)
+app.command()(pick)
+app.command(context_settings=SWEEP_SETTINGS)(sweep)
 
 
 def _report(run: Run, json_file: str | None, *, timed: bool, judge: bool = True) -> None:
@@ -294,6 +299,8 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
     except JacbenchError as exc:
+        # What a user's own file raised, from its own lines on.
+        sys.stderr.write("".join(map(_visible, getattr(exc, "told", ""))))
         status = _complain(str(exc))
     except KeyboardInterrupt:
         sys.stderr.write("jacbench: interrupted\n")
@@ -310,9 +317,13 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _visible(character: str) -> str:
+    return character if character == "\n" else printable(character)
+
+
 def _complain(line: str) -> int:
     # Without control characters: the line may quote a file's content. Help is told already.
-    told = "".join(c if c.isprintable() else "�" for c in " ".join(line.split()))
+    told = printable(" ".join(line.split()))
     if told:
         sys.stderr.write(f"jacbench: {told}\n")
     return 2

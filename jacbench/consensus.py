@@ -68,7 +68,8 @@ def _jacobians(
         device="cpu",
         dtype="float64",
     )
-    prepared, layout = method.prepare(target), method.layout(target)
+    prepared = method.prepare(target)
+    layout = prepared.layout or method.layout(target)
     natives = [tree.leaves(prepared.call(x)) for x in placed]
     return [
         layout.matrix([backend.to_numpy(array) for array in native], math.prod(y_shape))

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
@@ -36,6 +38,30 @@ def pins(threads: int) -> dict[str, str]:
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
+
+
+def of_worker(threads: int, scratch: Path) -> dict[str, str]:
+    """Return the whole environment of a worker with ``threads`` threads.
+
+    ``scratch`` is shared by workers that may use what one of them compiled.
+    """
+    env = without_pytest(os.environ)
+    env.update(pins(threads))
+    env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    env["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / "inductor")
+    return env
+
+
+def without_pytest(given: Mapping[str, str], first: Sequence[Path] = ()) -> dict[str, str]:
+    """Return ``given`` without what steers pytest, its import path absolute, ``first`` before it.
+
+    A relative entry of the import path would mean another folder in a worker.
+    """
+    env = {key: value for key, value in given.items() if not key.startswith("PYTEST_")}
+    inherited = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    if path := [*map(str, first), *(str(Path(entry).absolute()) for entry in inherited)]:
+        env["PYTHONPATH"] = os.pathsep.join(path)
+    return env
 
 
 def pin(threads: int) -> list[str]:

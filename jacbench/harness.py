@@ -66,11 +66,13 @@ class Harness:
         given: Mapping[str, Problem] | None = None,
         *,
         verify_pins: bool = True,
+        configure: bool = True,
     ) -> None:
         self.threads = threads
         self.limits = limits
         self.given = dict(given or {})
         self.verify_pins = verify_pins
+        self.configure = configure
         self.settings: dict[str, dict[str, Any]] = {}
         self.settled: dict[Cell, Settled] = {}
         self._warm: set[tuple[str, str]] = set()
@@ -153,7 +155,7 @@ class Harness:
             if reason is not None:
                 known = replace(result, n=problem.n, m=m)
                 return Settled(replace(known, verdict=Verdict.UNSUPPORTED, reason=reason))
-            self._warm_up(backend, method, cell)
+            self.warm_up(backend, method, cell)
             return settle(
                 cell,
                 problem,
@@ -181,10 +183,13 @@ class Harness:
         return replace(result, verdict=Verdict.TOO_LARGE)
 
     def backend(self, name: str) -> Backend:
-        """Return the backend, configured and verified at the first call."""
+        """Return the backend, configured and verified at the first call.
+
+        Left as it is where the harness works in a process that is the caller's.
+        """
         backend = registry.load(name)
         if name not in self.settings:
-            self.settings[name] = {**backend.configure(self.threads)}
+            self.settings[name] = {**backend.configure(self.threads)} if self.configure else {}
             if self.verify_pins:
                 cores = environment.measured_cores(backend)
                 self.settings[name]["measured_cores"] = round(cores, 2)
@@ -200,7 +205,8 @@ class Harness:
         if key not in self._references:
             self.backend(where)
             try:
-                self._references[key] = reference(problem, cell.dtype, where)
+                with registry.load(where).precise():
+                    self._references[key] = reference(problem, cell.dtype, where)
             except JacbenchError as exc:  # the same line for every method, computed once
                 self._references[key] = exc
         found = self._references[key]
@@ -215,13 +221,15 @@ class Harness:
         where = home(problem, cell.backend)
         key = problem.name, cell.dtype, where
         if key not in self._interactions:
-            self._interactions[key] = interaction.of_problem(problem, reference, where)
+            with registry.load(where).precise():
+                self._interactions[key] = interaction.of_problem(problem, reference, where)
         return self._interactions[key]
 
     def _output_count(self, problem: Problem, cell: Cell) -> int:
         key = problem.name, home(problem, cell.backend)
         if key not in self._outputs:
-            self._outputs[key] = int(np.prod(outputs(problem, key[1]), dtype=int))
+            with registry.load(key[1]).precise():
+                self._outputs[key] = int(np.prod(outputs(problem, key[1]), dtype=int))
         return self._outputs[key]
 
     def _known_outputs(self, problem: Problem, cell: Cell) -> int | None:
@@ -230,7 +238,7 @@ class Harness:
             return None
         return self._output_count(problem, cell)
 
-    def _warm_up(self, backend: Backend, method: Method, cell: Cell) -> None:
+    def warm_up(self, backend: Backend, method: Method, cell: Cell) -> None:
         """Let the library pay for its lazy imports (0.7 s in torch) before anything is timed."""
         if (method.info.name, cell.device) in self._warm:
             return

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jacbench.structure.pattern import Pattern
 
 Shape: TypeAlias = tuple[int, ...]
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -73,6 +76,41 @@ COLUMNS = Layout(
     _transposed,
 )
 """One slice per input along the first axis: stacked forward-mode products."""
+
+
+@dataclass(frozen=True)
+class SparseLayout(Layout):
+    """One array of the values at the places of ``pattern``, row by row: a CSR matrix's data."""
+
+    pattern: Pattern
+
+
+def sparse(pattern: Pattern) -> SparseLayout:
+    """Return the layout of a sparse Jacobian: (nnz,), the data of a CSR matrix."""
+    return SparseLayout(
+        f"({pattern.nnz},): the data of a CSR matrix",
+        lambda _y, _xs: [(pattern.nnz,)],
+        lambda arrays, _m: pattern.dense(arrays[0]),
+        pattern,
+    )
+
+
+@dataclass(frozen=True)
+class FactoredLayout(Layout):
+    """Two matrices whose product is the Jacobian: (m, k) and (k, n)."""
+
+    k: int
+
+
+def factored(k: int) -> FactoredLayout:
+    """Return the layout of a Jacobian left as two factors, the outer derivative first."""
+    return FactoredLayout(
+        f"(m, {k}) and ({k}, n)",
+        lambda y, xs: [(math.prod(y), k), (k, _size(xs))],
+        lambda arrays, _m: np.asarray(arrays[0] @ arrays[1]),
+        k,
+    )
+
 
 MATRIX = Layout(
     "(m, n)",

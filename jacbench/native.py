@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from jacbench import tree
+from jacbench import registry, tree
 from jacbench.backend import Native
+from jacbench.errors import JacbenchError
+from jacbench.layout import SparseLayout
 from jacbench.native_call import Call
+from jacbench.structure import formats
 from jacbench.tree import Tree
+
+AUTO = "auto"
+"""The method that is picked."""
 
 
 def jacobian(
@@ -18,6 +26,7 @@ def jacobian(
     *,
     chunk_size: int | None = None,
     matrix: bool = False,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Native:
     """Return the Jacobian of ``f`` at ``x``, computed by ``method``.
 
@@ -30,12 +39,18 @@ def jacobian(
         One of the library's arrays, or a dict, list or tuple of them; NumPy arrays are converted,
         to the CPU and at their own dtype.
     method
-        A name of ``jacbench list``: ``torch.func.jacrev``, ``jax.jacfwd``, ...
+        A name of ``jacbench list``: ``torch.func.jacrev``, ``jax.jacfwd``, ... Or ``auto``: the
+        fastest that is right, found by :func:`jacbench.pick` at the first call for this function,
+        shapes, dtype and device, and kept for the process. Only methods that hold for every x are
+        taken.
     chunk_size
         Rows or columns at a time, for methods that take it.
     matrix
         True: one (m, n) array, rows and columns in C order, the leaves of x side by side;
         :func:`jacbench.tree.columns` says which columns are whose.
+    cache
+        For ``auto``: a JSON file in which what was picked is kept beyond this process, for this
+        machine, these versions and this source of ``f``.
 
     Returns
     -------
@@ -52,9 +67,122 @@ def jacobian(
     -----
     Nothing global is changed: threads, float64 in JAX and TF32 are as the caller set them.
     """
+    if method == AUTO:
+        return _by_pick(f, x, chunk_size, cache, matrix=matrix)
+    if cache is not None:
+        raise JacbenchError(
+            f"jacobian(method={method!r}): cache is for method='auto': leave it out"
+        )
     asked = Call("jacobian", f, x, method, chunk_size)
     parts = asked.arranged(asked.call())
     return asked.as_matrix(parts) if matrix else tree.unflatten(asked.x, parts)
+
+
+def prepare(
+    f: Callable[[Any], Any],
+    x: Tree,
+    method: str,
+    *,
+    chunk_size: int | None = None,
+    in_axis: int | None = None,
+    pattern: Any = None,
+    form: str = "csr",
+) -> Derivative:
+    """Return the Jacobian of ``f`` as a function of points like ``x``, prepared once by ``method``.
+
+    Whatever a method does once (trace, compile, find a sparsity pattern, split the function) is
+    done here, so that each call costs what :func:`jacbench.pick` and ``jacbench run`` measure.
+
+    Parameters
+    ----------
+    f, x, method, chunk_size
+        As in :func:`jacobian`; the operator is that of the method: a whole Jacobian, one per
+        sample, a sparse one or its factors.
+    in_axis
+        For a method per sample: the axis of x that runs over samples.
+    pattern, form
+        For a sparse one, as in :func:`sparse_jacobian`.
+
+    Returns
+    -------
+    A function of x, which returns what the function of the operator's name returns.
+
+    Notes
+    -----
+    What a traced method (of JAX, or one that uses structure) has seen of what ``f`` closes over is
+    kept, as under ``jax.jit``: f is taken to be a function of x alone.
+    """
+    operator = registry.method(method).info.operator
+    if operator not in _PREPARED:
+        raise JacbenchError(
+            f"prepare(method={method!r}): it computes {operator}: give a method of "
+            f"{', '.join(_PREPARED)}"
+        )
+    asked = Call(operator, f, x, method, chunk_size, in_axis=in_axis, pattern=pattern)
+    return Derivative(asked, form)
+
+
+class Derivative:
+    """A derivative that was prepared for points like one: a function of x."""
+
+    def __init__(self, asked: Call, form: str) -> None:
+        self._asked, self._form = asked, form
+        self._call = asked.prepare().call
+        self._finish = _PREPARED[asked.operator.name]
+
+    def __call__(self, x: Tree) -> Any:
+        """Return the derivative at ``x``."""
+        return self._finish(self._asked, self._call(self._asked.like_x(x)), self._form)
+
+    def matrix(self, x: Tree) -> Native:
+        """Return the (m, n) array of a whole Jacobian at ``x``."""
+        asked = self._asked
+        return asked.as_matrix(asked.arranged(self._call(asked.like_x(x))))
+
+
+def _whole(asked: Call, result: Native, form: str) -> Native:
+    del form
+    return tree.unflatten(asked.x, asked.arranged(result))
+
+
+def _sparse(asked: Call, result: Native, form: str) -> Any:
+    made = asked.layout
+    assert isinstance(made, SparseLayout)  # noqa: S101 - what the operator's methods return
+    (data,) = tree.leaves(result)
+    return formats.convert(made.pattern, asked.backend.to_numpy(data), form)
+
+
+def _factors(asked: Call, result: Native, form: str) -> tuple[Native, Native]:
+    del asked, form
+    outer, inner = tree.leaves(result)
+    return outer, inner
+
+
+_PREPARED: dict[str, Callable[[Call, Native, str], Any]] = {
+    "jacobian": _whole,
+    "batch_jacobian": _whole,
+    "sparse_jacobian": _sparse,
+    "factored_jacobian": _factors,
+}
+"""By operator, how a method's result becomes what a user gets."""
+
+
+def _by_pick(
+    f: Callable[[Any], Any],
+    x: Tree,
+    chunk_size: int | None,
+    cache: str | os.PathLike[str] | None,
+    *,
+    matrix: bool,
+) -> Native:
+    from jacbench.picking import auto  # noqa: PLC0415 - only where it is asked for
+
+    if chunk_size is not None:
+        raise JacbenchError(
+            "jacobian(method='auto'): the chunk size is picked too: leave chunk_size out"
+        )
+    derivative = auto.derivative(f, x, None if cache is None else Path(cache))
+    return derivative.matrix(x) if matrix else derivative(x)
 
 
 def value_and_jacobian(
@@ -123,6 +251,56 @@ def batch_jacobian(
     if check:
         asked.refuse_interacting_samples()
     return tree.unflatten(asked.x, asked.arranged(asked.call()))
+
+
+def sparse_jacobian(
+    f: Callable[[Any], Any],
+    x: Tree,
+    method: str,
+    *,
+    pattern: Any = None,
+    form: str = "csr",
+) -> Any:
+    """Return the Jacobian of ``f`` at ``x`` by its entries that may be other than zero.
+
+    Parameters, and errors, are those of :func:`jacobian`, and:
+
+    Parameters
+    ----------
+    method
+        One whose operator is ``sparse_jacobian``: ``jax.coloured-csr``, ...
+    pattern
+        Where it may be other than zero, an (m, n) SciPy sparse array or a NumPy array of booleans;
+        it is checked. None: it is found.
+    form
+        ``csr``: a SciPy CSR array; ``banded``: what :func:`scipy.linalg.solve_banded` takes, the
+        pair of bandwidths and the diagonals; ``operator``: a SciPy LinearOperator; ``dense``: a
+        NumPy array.
+
+    Notes
+    -----
+    The pattern is found anew in every call, which costs far more than the Jacobian: for many calls
+    take :func:`prepare`, which keeps it.
+    """
+    return prepare(f, x, _of("sparse_jacobian", method), pattern=pattern, form=form)(x)
+
+
+def factored_jacobian(f: Callable[[Any], Any], x: Tree, method: str) -> tuple[Native, Native]:
+    """Return ``(Jg, Jh)``, of shapes (m, k) and (k, n), whose product is the Jacobian of ``f``.
+
+    Parameters, and errors, are those of :func:`jacobian`; ``method`` is one whose operator is
+    ``factored_jacobian``: ``jax.factors``, ...
+    """
+    pair: tuple[Native, Native] = prepare(f, x, _of("factored_jacobian", method))(x)
+    return pair
+
+
+def _of(operator: str, method: str) -> str:
+    """Return ``method``, or raise where its operator is another one."""
+    found = registry.method(method).info.operator
+    if found != operator:
+        raise JacbenchError(f"{operator}(method={method!r}): it computes {found}, not {operator}")
+    return method
 
 
 def vjp(f: Callable[[Any], Any], x: Tree, v: Any, method: str) -> Native:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from jacbench import interaction, layout, operators, registry, tree
-from jacbench.backend import Backend, Method, Native, Target
+from jacbench.backend import Backend, Method, Native, Prepared, Target, UnfitError
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array, Layout, Shape
 from jacbench.operators.operator import Sizes
+from jacbench.structure.pattern import Pattern
 from jacbench.tree import Tree
 from jacbench.value import evaluate
 
@@ -31,6 +32,7 @@ class Call:
         *,
         in_axis: int | None = None,
         has_aux: bool = False,
+        pattern: Any = None,
     ) -> None:
         self.who = f"{operator}(method={method!r})"
         self.operator = operators.get(operator)
@@ -47,6 +49,8 @@ class Call:
         self.f = f
         self.x = tree.map_leaves(lambda leaf: _input(self.who, self.backend, leaf), x)
         self.has_aux = has_aux
+        self.pattern = None if pattern is None else Pattern.of(pattern)
+        self.layout: Layout | None = None
         if operator == "batch_jacobian" and in_axis is None:
             raise JacbenchError(
                 f"{self.who}: in_axis is None: name the axis that runs over samples"
@@ -112,13 +116,36 @@ class Call:
 
     def call(self, vector: Any = None) -> Native:
         """Prepare the method and call it at x."""
+        return self.prepare(vector).call(self.x)
+
+    def prepare(self, vector: Any = None) -> Prepared:
+        """Prepare the method for x and points like it."""
         target = self._target(self._vector(vector))
         reason = self.method.unsupported(
             None, self.method.info.operator, target.device, target.dtype
         )
         if reason is not None:
             raise JacbenchError(f"{self.who}: {reason}")
-        return self.method.prepare(target).call(self.x)
+        try:
+            prepared = self.method.prepare(target)
+        except UnfitError as exc:
+            raise JacbenchError(f"{self.who}: {exc}") from None
+        self.layout = prepared.layout or self.method.layout(target)
+        return prepared
+
+    def like_x(self, x: Tree) -> Tree:
+        """Return ``x`` as the method takes it, or raise where it is not like the one prepared."""
+        own = tree.map_leaves(lambda leaf: _input(self.who, self.backend, leaf), x)
+        for name, known, leaf in zip(
+            tree.names(self.x), tree.leaves(self.x), tree.leaves(own), strict=True
+        ):
+            if tuple(leaf.shape) != tuple(known.shape) or leaf.dtype != known.dtype:
+                raise JacbenchError(
+                    f"{self.who}: prepared for x{name} of shape {tuple(known.shape)} and "
+                    f"{known.dtype}, and given {tuple(leaf.shape)} and {leaf.dtype}: prepare it "
+                    "for that"
+                )
+        return own
 
     def _target(self, vector: Native) -> Target:
         return Target(
@@ -132,7 +159,21 @@ class Call:
             vector=vector,
             in_axes=() if self.in_axis is None else (self.in_axis,),
             has_aux=self.has_aux,
+            pattern=self.pattern,
+            elsewhere=self._elsewhere() if self.method.info.structure else None,
         )
+
+    def _elsewhere(self) -> Tree:
+        """Return a point nearby: what was found of the structure has to hold there too."""
+        rng = np.random.default_rng(0x5EED)
+        device, dtype = self.backend.device_of(tree.first(self.x)), self._dtype()
+
+        def moved(leaf: Native) -> Native:
+            array = self.backend.to_numpy(leaf)
+            scale = 0.1 * (float(np.std(array)) or float(np.max(np.abs(array))) or 1.0)
+            return self.backend.put(array + scale * rng.standard_normal(array.shape), device, dtype)
+
+        return tree.map_leaves(moved, self.x)
 
     def _dtype(self) -> str:
         return self._dtype_of(tree.first(self.x))
@@ -180,8 +221,8 @@ class Call:
     def arranged(self, result: Native) -> list[Native]:
         """Return one native array of shape rows + column for each leaf of x."""
         rows, columns = self.operator.shapes(self.sizes)
-        made = self.method.layout(self._target(None))
-        return _arranged(result, made, rows, columns)
+        assert self.layout is not None  # noqa: S101 - known once the method was called
+        return _arranged(result, self.layout, rows, columns)
 
     def as_matrix(self, parts: list[Native]) -> Native:
         """Return the parts side by side as one (m, n) array."""
@@ -194,7 +235,9 @@ def _others(method: Method, operator: str) -> str:
         info.name
         for descriptor in registry.descriptors().values()
         for info in descriptor.methods
-        if info.operator == operator and descriptor.name == _backend_of(method)
+        if info.operator == operator
+        and not info.structure
+        and descriptor.name == _backend_of(method)
         # of those, what needs more than a function is no advice
         if registry.method(info.name).unsupported(None, operator, "cpu", "float64") is None
     ]

@@ -85,6 +85,10 @@ class Problem:
         Wrong Jacobians that a library is known to give here, with the link that says so.
     intermediate
         Set by :func:`jacbench.derived.at`: the name of the intermediate value that x shifts.
+    pattern
+        Where the Jacobian may be other than zero, if you know: an (m, n) SciPy sparse array, whose
+        stored entries count, or a NumPy array of booleans. Methods for sparse Jacobians find one
+        by themselves where it is None, and check this one where it is not.
     source
         Where the problem comes from: a paper, a book, a link.
     summary
@@ -105,6 +109,7 @@ class Problem:
     kink_distance: float | None = None
     known_faults: tuple[KnownFault, ...] = ()
     intermediate: str | None = None
+    pattern: Any = None
     source: str = ""
     summary: str = ""
     seed: int = field(default=0, repr=False)

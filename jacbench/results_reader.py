@@ -43,8 +43,11 @@ def read(path: str | os.PathLike[str]) -> Run:
         One line where the file cannot be read, is cut short, is not JSON, is of another kind or
         of a newer schema.
     """
-    who = f"results file {str(path)!r}"
-    content = load(path, _no_constant)
+    return parse(load(path, _no_constant), f"results file {str(path)!r}")
+
+
+def parse(content: Any, who: str) -> Run:
+    """Return the run in what a results file holds; ``who`` names the file in errors."""
     inner = content.get("jacbench") if isinstance(content, dict) else None
     if isinstance(content, dict) and {"schema", "fingerprint", "cells"} <= set(content):
         inner = content  # what --json wrote: the object alone

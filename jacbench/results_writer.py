@@ -80,11 +80,11 @@ def write(path: Path, content: Mapping[str, Any]) -> Path:
     # A line for each row; within strings the quotation marks are escaped.
     text = text.replace('},{"group"', '},\n{"group"').replace('},{"problem"', '},\n{"problem"')
     try:
-        _replace(path, text)
+        replace(path, text)
     except OSError as exc:
         try:
             elsewhere = Path(tempfile.mkdtemp(prefix="jacbench-results-")) / path.name
-            _replace(elsewhere, text)
+            replace(elsewhere, text)
         except OSError:
             raise JacbenchError(
                 f"results could not be written to {str(path)!r}: {exc.strerror or exc}: free some "
@@ -94,7 +94,8 @@ def write(path: Path, content: Mapping[str, Any]) -> Path:
     return path
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
+    """Write ``text``, in ASCII, in place of what the file holds: whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".jacbench-", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:

@@ -49,6 +49,13 @@ def of_problem(problem: Problem) -> str:
     return digest.short()
 
 
+def of_function(function: Any) -> str:
+    """Return the hash of a function's source and of all that it holds."""
+    digest = _Digest([_package(function)])
+    digest.add(function)
+    return digest.short()
+
+
 def of_method(method: Method) -> str:
     """Return the hash of a method: its class, the bases of the same package, what it holds."""
     digest = _Digest([_package(type(method))])

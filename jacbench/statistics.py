@@ -65,14 +65,8 @@ def median_interval(
     kept = [np.asarray(visit, dtype=np.float64) for visit in visits if len(visit)]
     pooled = np.concatenate(kept)
     estimate = float(np.median(pooled))
-    blocks = [_block_of_each(len(visit)) for visit in kept]
-    drawn = _drawn_blocks([int(ids[-1]) + 1 for ids in blocks], seed)
-    starts = np.cumsum([0, *(int(ids[-1]) + 1 for ids in blocks)])
-    owner = np.concatenate([ids + start for ids, start in zip(blocks, starts, strict=False)])
-    order = np.argsort(pooled, kind="stable")
-    medians = _weighted_medians(pooled[order], drawn[:, owner[order]])
-    low, high = np.quantile(medians, _tails(confidence))
-    return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+    medians, _ = _resampled_medians(kept, pooled, seed)
+    return _around(estimate, medians, confidence)
 
 
 def ratio_interval(
@@ -100,9 +94,7 @@ def ratio_interval(
     estimate = float(np.median(pooled))
     counts = _drawn_blocks([len(launch) for launch in kept], seed)
     order = np.argsort(pooled, kind="stable")
-    medians = _weighted_medians(pooled[order], counts[:, order])
-    low, high = np.quantile(medians, _tails(confidence))
-    return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+    return _around(estimate, _weighted_medians(pooled[order], counts[:, order]), confidence)
 
 
 def independent_ratio_interval(
@@ -133,7 +125,7 @@ def independent_ratio_interval(
     What the machine did differently from one run to the other is not in the samples, hence not in
     the interval.
     """
-    (base, base_off), (new, new_off) = map(_log_medians, (base_visits, new_visits))
+    (base, base_off), (new, new_off) = map(log_medians, (base_visits, new_visits))
     ratio = math.exp(new - base)
     if base_off is None or new_off is None:
         return Interval(ratio, 0.0, math.inf)
@@ -141,25 +133,37 @@ def independent_ratio_interval(
     return Interval(ratio, ratio * math.exp(min(low, 0.0)), ratio * math.exp(max(high, 0.0)))
 
 
-def _log_medians(visits: Sequence[Sequence[float]]) -> tuple[float, Floats | None]:
+def log_medians(visits: Sequence[Sequence[float]]) -> tuple[float, Floats | None]:
     """Return the logarithm of the median of all rounds, and how far each resample's is off it."""
     step = -(-sum(map(len, visits)) // MANY)
     kept = [np.asarray(visit[::step], dtype=np.float64) for visit in visits if len(visit)]
     pooled = np.concatenate(kept)
-    blocks = [_block_of_each(len(visit)) for visit in kept]
-    sizes = [int(ids[-1]) + 1 for ids in blocks]
     # Seeded by the samples: the draws do not depend on which side they stand on.
-    drawn = _drawn_blocks(sizes, zlib.crc32(pooled.tobytes()))
-    starts = np.cumsum([0, *sizes])
-    owner = np.concatenate([ids + start for ids, start in zip(blocks, starts, strict=False)])
-    order = np.argsort(pooled, kind="stable")
-    medians = _weighted_medians(pooled[order], drawn[:, owner[order]])
+    medians, sizes = _resampled_medians(kept, pooled, zlib.crc32(pooled.tobytes()))
     estimate = math.log(np.median(pooled))
     units = len(kept) if len(kept) > 1 else sizes[0]
     if units == 1:
         return estimate, None
     off: Floats = (np.log(medians) - estimate) * math.sqrt(units / (units - 1))
     return estimate, off
+
+
+def _resampled_medians(
+    visits: Sequence[Floats], pooled: Floats, seed: int
+) -> tuple[Floats, list[int]]:
+    """Return the median of each resample, visits first, then blocks; and the blocks of each."""
+    blocks = [_block_of_each(len(visit)) for visit in visits]
+    sizes = [int(ids[-1]) + 1 for ids in blocks]
+    drawn = _drawn_blocks(sizes, seed)
+    starts = np.cumsum([0, *sizes])
+    owner = np.concatenate([ids + start for ids, start in zip(blocks, starts, strict=False)])
+    order = np.argsort(pooled, kind="stable")
+    return _weighted_medians(pooled[order], drawn[:, owner[order]]), sizes
+
+
+def _around(estimate: float, resampled: Floats, confidence: float) -> Interval:
+    low, high = np.quantile(resampled, _tails(confidence))
+    return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
 
 
 def _tails(confidence: float) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from jacbench.operators.operator import Sizes
 from jacbench.problem import Problem
 from jacbench.reference import Point, Reference
 from jacbench.scrub import one_line
+from jacbench.structure.pattern import Pattern
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Trial:
         self.error = 0.0
         self.repeat_error = 0.0
         self.known_fault: KnownFault | None = None
+        self.layout: Layout | None = None
 
     def run(self) -> Settled:
         """Go through the steps in their order."""
@@ -88,6 +90,7 @@ class Trial:
         start = time.perf_counter()
         prepared = self.method.prepare(target)
         prepare_s = time.perf_counter() - start
+        self.layout = prepared.layout
 
         first_call_s = self._check_calls(prepared, target, x, other)
         if self.known_fault is not None:
@@ -130,6 +133,8 @@ class Trial:
             in_axes=problem.in_axes or (),
             has_aux=keeps_aux,
             intermediate=shifted(problem, name, xp),
+            pattern=None if problem.pattern is None else Pattern.of(problem.pattern),
+            elsewhere=self._put(self.reference.elsewhere.x),
         )
 
     def _native_vector(self, x: Native) -> Native:
@@ -270,7 +275,7 @@ class Trial:
 
     def _arrays(self, native: Native, target: Target) -> list[Array]:
         """Check the native arrays against the declared layout, exactly; return copies."""
-        layout = self.method.layout(target)
+        layout = self._layout(target)
         arrays = tree.leaves(self._parts(native, target)[2])
         expected = layout.shapes(*self.operator.shapes(self.sizes))
         strangers = [type(a).__name__ for a in arrays if not self.backend.is_array(a)]
@@ -308,6 +313,9 @@ class Trial:
         """Return copies of all that a call returned: value and aux too, where it has them."""
         return [self.backend.to_numpy(a) for a in tree.leaves(native) if self.backend.is_array(a)]
 
+    def _layout(self, target: Target) -> Layout:
+        return self.layout or self.method.layout(target)
+
     def _matrix(self, arrays: Sequence[Array], layout: Layout) -> Array:
         rows, _ = self.operator.shapes(self.sizes)
         return layout.matrix(arrays, math.prod(rows))
@@ -315,7 +323,7 @@ class Trial:
     def _check_matrix(
         self, arrays: Sequence[Array], point: Point, target: Target, when: str
     ) -> None:
-        matrix = self._matrix(arrays, self.method.layout(target))
+        matrix = self._matrix(arrays, self._layout(target))
         comparison = self._compared(matrix, point.jacobian)
         self.error = max(self.error, comparison.error)
         if comparison.within(self.tolerance):

@@ -32,16 +32,16 @@ def problems(named: str) -> list[Problem]:
         One line where there is no such file or name, where it fails, or holds something else.
     """
     file, _, name = named.rpartition(":")
-    module = _module(Path(file), named)
+    module = loaded(Path(file), named)
     if not hasattr(module, name):
-        raise unknown("name", name, _public(module), hint=f"{file} has no such name")
+        raise unknown("name", name, public(module), hint=f"{file} has no such name")
     found = getattr(module, name)
     try:
         if callable(found) and not isinstance(found, Problem):
             found = found()
         listed = _listed(found)
     except (Exception, SystemExit) as exc:
-        raise JacbenchError(f"{named} could not be called: {_told(exc, Path(file))}") from exc
+        raise JacbenchError(f"{named} could not be called: {told(exc, Path(file))}") from exc
     if not listed or not all(isinstance(item, Problem) for item in listed):
         raise _other(named, found)
     return listed
@@ -60,7 +60,14 @@ def _other(named: str, found: object) -> JacbenchError:
     )
 
 
-def _module(file: Path, named: str) -> ModuleType:
+def loaded(file: Path, named: str) -> ModuleType:
+    """Execute ``file``, with its folder on the import path, and return the module.
+
+    Parameters
+    ----------
+    named
+        What was asked for, for the line that says what is wrong.
+    """
     if not file.is_file():
         raise JacbenchError(f"{named}: there is no file {str(file)!r} here")
     key = f"jacbench_user_{file.stem}"
@@ -75,12 +82,11 @@ def _module(file: Path, named: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as exc:
-        told = _told(exc, file)
-        raise JacbenchError(f"{named}: the file does not import: {told}") from exc
+        raise JacbenchError(f"{named}: the file does not import: {told(exc, file)}") from exc
     return module
 
 
-def _told(exc: BaseException, file: Path) -> str:
+def told(exc: BaseException, file: Path) -> str:
     """Return what ``exc`` says and the line of the user's file that it came from."""
     lines = [
         frame.lineno
@@ -91,5 +97,6 @@ def _told(exc: BaseException, file: Path) -> str:
     return f"{type(exc).__name__}: {' '.join(str(exc).split())[:200]}{where}"
 
 
-def _public(module: ModuleType) -> list[str]:
+def public(module: ModuleType) -> list[str]:
+    """Return the names that a module offers."""
     return [name for name in vars(module) if not name.startswith("_")]

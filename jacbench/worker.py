@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -24,7 +23,9 @@ class Worker(Downward):
         threads = cells[0].threads
         words = settings.pytest_words(asked, folder, threads, worker=True)
         super().__init__(
-            [sys.executable, "-m", "pytest", *words], folder, _environment(threads, folder)
+            [sys.executable, "-m", "pytest", *words],
+            folder,
+            environment.of_worker(threads, folder.parent),
         )
 
 
@@ -33,16 +34,3 @@ def write_cells(path: Path, visits: Mapping[Cell, Iterable[int]]) -> Path:
     rows = [{"cell": asdict(cell), "visits": list(which)} for cell, which in visits.items()]
     path.write_text(json.dumps(rows), encoding="utf-8")
     return path
-
-
-def _environment(threads: int, scratch: Path) -> dict[str, str]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    # A relative entry would mean another folder in the worker.
-    entries = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
-    if path := [str(Path(entry).absolute()) for entry in entries]:
-        env["PYTHONPATH"] = os.pathsep.join(path)
-    env.update(environment.pins(threads))
-    env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    # Beside the workers' own folders: a relaunched worker may use what the first one compiled.
-    env["TORCHINDUCTOR_CACHE_DIR"] = str(scratch.parent / "inductor")
-    return env

@@ -11,9 +11,33 @@ descriptor = Descriptor(
     install='pip install "jacbench[autograd]"',
     loader="jacbench_autograd.backend:AutogradBackend",
     methods=(
-        MethodInfo("autograd.jacobian", "autograd.jacobian; a tree is flattened to one vector"),
-        MethodInfo("autograd.vjp-loop", "autograd.make_vjp once, called per one-hot vector"),
-        MethodInfo("autograd.jvp", "autograd.make_jvp, one trace per one-hot column"),
+        MethodInfo(
+            "autograd.jacobian",
+            "autograd.jacobian; a tree is flattened to one vector",
+            mode="reverse",
+        ),
+        MethodInfo(
+            "autograd.vjp-loop", "autograd.make_vjp once, called per one-hot vector", mode="reverse"
+        ),
+        MethodInfo(
+            "autograd.jvp", "autograd.make_jvp, one trace per one-hot column", mode="forward"
+        ),
+        MethodInfo(
+            "autograd.per-sample",
+            "the blocks of all samples at once among zeros",
+            structure="samples",
+        ),
+        MethodInfo(
+            "autograd.coloured",
+            "one product per colour of the sparsity pattern, the entries among zeros",
+            structure="sparse",
+        ),
+        MethodInfo(
+            "autograd.coloured-csr",
+            "one product per colour of the sparsity pattern, the data of a CSR matrix",
+            operator="sparse_jacobian",
+            structure="sparse",
+        ),
         MethodInfo(
             "autograd.value-and-vjp-loop",
             "make_vjp gives y and the pull-back, called per one-hot vector",

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from jacbench.backend import HostBackend, Method
-from jacbench_autograd import batch, declines, jvp, methods, values, vjp, xp
+from jacbench_autograd import (
+    batch,
+    coloured,
+    declines,
+    jvp,
+    methods,
+    per_sample,
+    recipes,
+    values,
+    vjp,
+    xp,
+)
+
+if TYPE_CHECKING:
+    from jacbench.picking.spelling import Spelling
 
 
 class AutogradBackend(HostBackend):
@@ -19,11 +34,23 @@ class AutogradBackend(HostBackend):
         """Return every method, in the descriptor's order."""
         return (
             *methods.METHODS,
+            *per_sample.METHODS,
+            *coloured.METHODS,
             *values.METHODS,
             *batch.METHODS,
             *vjp.METHODS,
             *jvp.METHODS,
         )
+
+    def recipe(
+        self,
+        method: str,
+        spelling: Spelling,
+        chunk_size: int | None,
+        facts: Mapping[str, Any],
+    ) -> list[str] | None:
+        """Return the method as lines of autograd."""
+        return recipes.of(method, spelling, chunk_size, facts)
 
     def declined(self, exc: Exception) -> str | None:
         """Return what autograd says where it cannot trace the function, else None."""

@@ -9,14 +9,12 @@ from autograd.differential_operators import make_vjp
 
 from jacbench import layout, tree
 from jacbench.backend import Prepared, Target
-from jacbench.errors import JacbenchError
 from jacbench.layout import Shape
-from jacbench.operators.batch_jacobian import SHARED
+from jacbench.structure.sample_methods import SumTrickMethod
 from jacbench_autograd.method import AutogradMethod, eye, output_basis, pulled_back, unary
 
 if TYPE_CHECKING:
     from jacbench.layout import Layout
-    from jacbench.problem import Problem
 
 
 class BatchMethod(AutogradMethod):
@@ -54,26 +52,16 @@ class SampleLoop(BatchMethod):
         return Prepared(call)
 
 
-class SumTrick(BatchMethod):
+class SumTrick(SumTrickMethod, BatchMethod):
     """``make_vjp`` once; ones of one output component for all samples at once, pulled back.
 
     No sample sees another, so that the gradient of a component's sum over the samples holds each
     sample's own gradient.
     """
 
-    def unsupported(
-        self, problem: Problem | None, operator: str, device: str, dtype: str
-    ) -> str | None:
-        """Refuse an x that the samples share."""
-        if problem is not None and problem.in_axes is not None and problem.in_axes[0] is None:
-            return SHARED
-        return super().unsupported(problem, operator, device, dtype)
-
     def prepare(self, target: Target) -> Prepared:
         """Make the cotangents: ones of a component, for each component of one sample."""
-        axis = target.in_axes[0]
-        if axis is None:
-            raise JacbenchError(f"{self.info.name}: {SHARED}")
+        axis = self.batch_axis(target)
         batch, *y_sample = target.y_shape
         components = eye(int(np.prod(y_sample, dtype=int)), target).reshape(-1, 1, *y_sample)
         basis = [np.repeat(component, batch, axis=0) for component in components]

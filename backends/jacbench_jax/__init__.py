@@ -29,6 +29,8 @@ MODEL_CLASSES = {
 
 _VALUE = "value_and_jacobian"
 _BATCH = "batch_jacobian"
+_FACTORED = "factored_jacobian"
+_SPARSE = "sparse_jacobian"
 
 descriptor = Descriptor(
     name="jax",
@@ -38,13 +40,52 @@ descriptor = Descriptor(
     loader="jacbench_jax.backend:JaxBackend",
     cuda_devices=cuda_devices,
     methods=(
-        MethodInfo("jax.jacrev", "jax.jacrev, compiled ahead of time"),
-        MethodInfo("jax.jacfwd", "jax.jacfwd, compiled ahead of time"),
-        MethodInfo("jax.jacrev-eager", "jax.jacrev without jit"),
-        MethodInfo("jax.jacfwd-eager", "jax.jacfwd without jit"),
-        MethodInfo("jax.vjp-loop", "jax.vjp once, its pull-back per one-hot vector, without jit"),
-        MethodInfo("jax.linearize", "jax.linearize, mapped over one-hot columns, compiled"),
-        MethodInfo("jax.map-vjp", "jax.lax.map over batches of one-hot rows, compiled"),
+        MethodInfo("jax.jacrev", "jax.jacrev, compiled ahead of time", mode="reverse"),
+        MethodInfo("jax.jacfwd", "jax.jacfwd, compiled ahead of time", mode="forward"),
+        MethodInfo("jax.jacrev-eager", "jax.jacrev without jit", mode="reverse"),
+        MethodInfo("jax.jacfwd-eager", "jax.jacfwd without jit", mode="forward"),
+        MethodInfo(
+            "jax.vjp-loop",
+            "jax.vjp once, its pull-back per one-hot vector, without jit",
+            mode="reverse",
+        ),
+        MethodInfo(
+            "jax.linearize", "jax.linearize, mapped over one-hot columns, compiled", mode="forward"
+        ),
+        MethodInfo(
+            "jax.map-vjp", "jax.lax.map over batches of one-hot rows, compiled", mode="reverse"
+        ),
+        MethodInfo(
+            "jax.per-sample",
+            "the blocks of all samples at once among zeros, in one executable",
+            structure="samples",
+        ),
+        MethodInfo(
+            "jax.coloured",
+            "one product per colour of the sparsity pattern, in one executable",
+            structure="sparse",
+        ),
+        MethodInfo(
+            "jax.coloured-csr",
+            "the data of a CSR matrix by one product per colour, in one executable",
+            _SPARSE,
+            structure="sparse",
+        ),
+        MethodInfo(
+            "jax.asdex-csr", "asdex: pattern, colours, products", _SPARSE, structure="sparse"
+        ),
+        MethodInfo("jax.sparsejac-csr", "sparsejac, given a pattern", _SPARSE, structure="sparse"),
+        MethodInfo(
+            "jax.bottleneck",
+            "the product of two thin factors, split where f is narrowest, in one executable",
+            structure="bottleneck",
+        ),
+        MethodInfo(
+            "jax.factors",
+            "the two thin factors themselves, in one executable",
+            _FACTORED,
+            structure="bottleneck",
+        ),
         MethodInfo("jax.jacrev-aux", "jax.jacrev with the value as its aux, compiled", _VALUE),
         MethodInfo("jax.jacfwd-aux", "jax.jacfwd with the value as its aux, compiled", _VALUE),
         MethodInfo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,28 @@ import jax
 import numpy as np
 
 from jacbench.backend import Backend, Method
-from jacbench_jax import batch, declines, eager, jvp, process, staged, values, vjp, xp
+from jacbench_jax import (
+    batch,
+    bottleneck,
+    coloured,
+    declines,
+    eager,
+    jvp,
+    per_sample,
+    process,
+    recipes,
+    sparse_libraries,
+    staged,
+    values,
+    vjp,
+    xp,
+)
 from jacbench_jax import model as models
+from jacbench_jax.method import UNTRACEABLE
 
 if TYPE_CHECKING:
     from jacbench.model import Adapted
+    from jacbench.picking.spelling import Spelling
 
 
 class JaxBackend(Backend):
@@ -25,7 +43,17 @@ class JaxBackend(Backend):
     def methods(self) -> Sequence[Method]:
         """Return every method, in the descriptor's order."""
         jacobians = (*staged.TRANSFORMS, *eager.METHODS, *staged.PRODUCTS)
-        return (*jacobians, *values.METHODS, *batch.METHODS, *vjp.METHODS, *jvp.METHODS)
+        return (
+            *jacobians,
+            *per_sample.METHODS,
+            *coloured.METHODS,
+            *sparse_libraries.METHODS,
+            *bottleneck.METHODS,
+            *values.METHODS,
+            *batch.METHODS,
+            *vjp.METHODS,
+            *jvp.METHODS,
+        )
 
     def declined(self, exc: Exception) -> str | None:
         """Return JAX's words where it cannot trace or differentiate the function, else None."""
@@ -36,6 +64,16 @@ class JaxBackend(Backend):
     ) -> Adapted:
         """Return a Flax NNX or an Equinox module as a function of arrays."""
         return models.adapt(self, model, inputs, wrt, output)
+
+    def recipe(
+        self,
+        method: str,
+        spelling: Spelling,
+        chunk_size: int | None,
+        facts: Mapping[str, Any],
+    ) -> list[str] | None:
+        """Return the method as lines of JAX."""
+        return recipes.of(method, spelling, chunk_size, facts)
 
     def configure(self, threads: int) -> Mapping[str, str | int | bool]:
         """Switch on float64 and full-precision products; compute where Python calls.
@@ -49,6 +87,31 @@ class JaxBackend(Backend):
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         jax.config.update("jax_enable_compilation_cache", False)
         return process.settings()
+
+    def precise(self) -> contextlib.AbstractContextManager[object]:
+        """Return a context with float64 and full-precision products, for this thread alone."""
+        stack = contextlib.ExitStack()
+        # before jax 0.8 it is in jax.experimental alone
+        home: Any = jax if hasattr(jax, "enable_x64") else jax.experimental
+        stack.enter_context(home.enable_x64(True))
+        stack.enter_context(jax.default_matmul_precision("highest"))
+        return stack
+
+    def staged(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``function`` under ``jit``, or as it is where it cannot be traced.
+
+        Without, a loop or a branch of JAX's is compiled anew in every call.
+        """
+        # a wrapper of its own: of one function jit keeps what it has traced
+        compiled = jax.jit(lambda *arguments: function(*arguments))  # noqa: PLW0108
+
+        def call(*arguments: Any) -> Any:
+            try:
+                return compiled(*arguments)
+            except UNTRACEABLE:
+                return function(*arguments)
+
+        return call
 
     def state(self) -> Mapping[str, Any]:
         """Return the values of JAX's configuration that change numbers or times."""

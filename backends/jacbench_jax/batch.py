@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jacbench import tree
 from jacbench.backend import Chunking, Target
-from jacbench.errors import JacbenchError
-from jacbench.operators.batch_jacobian import SHARED
+from jacbench.structure.sample_methods import SumTrickMethod
 from jacbench_jax.staged import Staged
-
-if TYPE_CHECKING:
-    from jacbench.problem import Problem
 
 
 def _of_one(target: Target) -> Callable[..., Any]:
@@ -47,25 +43,15 @@ class VmapTransform(Staged):
         return jax.vmap(jacobian, in_axes=target.in_axes), target.constants
 
 
-class SumTrick(Staged):
+class SumTrick(SumTrickMethod, Staged):
     """The gradient of one output summed over samples holds each sample's own, side by side.
 
     True as long as no sample sees another: then the sum's other terms do not depend on it.
     """
 
-    def unsupported(
-        self, problem: Problem | None, operator: str, device: str, dtype: str
-    ) -> str | None:
-        """Decline where all samples share x: their gradients would come out added up."""
-        if problem is not None and problem.in_axes is not None and problem.in_axes[0] is None:
-            return SHARED
-        return super().unsupported(problem, operator, device, dtype)
-
     def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Pull back ones at one output of every sample, mapped over a sample's outputs."""
-        axis = target.in_axes[0]
-        if axis is None:  # a native function, of which unsupported() knew nothing
-            raise JacbenchError(f"{self.info.name}: {SHARED}")
+        axis = self.batch_axis(target)
         outputs = target.y_shape[1:]
         like = tree.first(target.x)
         size = math.prod(outputs)

@@ -31,6 +31,8 @@ def _built_for_cuda() -> bool:
 
 _VALUE = "value_and_jacobian"
 _BATCH = "batch_jacobian"
+_FACTORED = "factored_jacobian"
+_SPARSE = "sparse_jacobian"
 
 descriptor = Descriptor(
     name="torch",
@@ -40,24 +42,78 @@ descriptor = Descriptor(
     loader="jacbench_torch.backend:TorchBackend",
     cuda_devices=cuda_devices,
     methods=(
-        MethodInfo("torch.functional", "torch.autograd.functional.jacobian, one pass per output"),
-        MethodInfo("torch.functional-vectorized", "functional.jacobian(vectorize=True)"),
-        MethodInfo("torch.functional-forward", "functional.jacobian(strategy='forward-mode')"),
-        MethodInfo("torch.backward-loop", "y.backward(one-hot, retain_graph=True), .grad read"),
-        MethodInfo("torch.grad-loop", "torch.autograd.grad per one-hot vector"),
-        MethodInfo("torch.grad-batched", "torch.autograd.grad(is_grads_batched=True)"),
-        MethodInfo("torch.vmap-vjp", "torch.func.vjp mapped over one-hot rows"),
-        MethodInfo("torch.vmap-jvp", "torch.func.jvp mapped over one-hot columns"),
-        MethodInfo("torch.func.jacrev", "torch.func.jacrev"),
-        MethodInfo("torch.func.jacfwd", "torch.func.jacfwd"),
-        MethodInfo("torch.func.linearize", "torch.func.linearize, mapped over one-hot columns"),
-        MethodInfo("torch.compile-jacrev", "torch.compile of torch.func.jacrev"),
-        MethodInfo("torch.compile-jacfwd", "torch.compile of torch.func.jacfwd"),
+        MethodInfo(
+            "torch.functional",
+            "torch.autograd.functional.jacobian, one pass per output",
+            mode="reverse",
+        ),
+        MethodInfo(
+            "torch.functional-vectorized", "functional.jacobian(vectorize=True)", mode="reverse"
+        ),
+        MethodInfo(
+            "torch.functional-forward",
+            "functional.jacobian(strategy='forward-mode')",
+            mode="forward",
+        ),
+        MethodInfo(
+            "torch.backward-loop",
+            "y.backward(one-hot, retain_graph=True), .grad read",
+            mode="reverse",
+        ),
+        MethodInfo("torch.grad-loop", "torch.autograd.grad per one-hot vector", mode="reverse"),
+        MethodInfo(
+            "torch.grad-batched", "torch.autograd.grad(is_grads_batched=True)", mode="reverse"
+        ),
+        MethodInfo("torch.vmap-vjp", "torch.func.vjp mapped over one-hot rows", mode="reverse"),
+        MethodInfo("torch.vmap-jvp", "torch.func.jvp mapped over one-hot columns", mode="forward"),
+        MethodInfo("torch.func.jacrev", "torch.func.jacrev", mode="reverse"),
+        MethodInfo("torch.func.jacfwd", "torch.func.jacfwd", mode="forward"),
+        MethodInfo(
+            "torch.func.linearize",
+            "torch.func.linearize, mapped over one-hot columns",
+            mode="forward",
+        ),
+        MethodInfo(
+            "torch.compile-jacrev",
+            "torch.compile of torch.func.jacrev",
+            mode="reverse",
+            compiled=True,
+        ),
+        MethodInfo(
+            "torch.compile-jacfwd",
+            "torch.compile of torch.func.jacfwd",
+            mode="forward",
+            compiled=True,
+        ),
         MethodInfo(
             "torch.retain-grad", "Z.retain_grad(), Z.grad after each backward", by_intermediate=True
         ),
         MethodInfo(
             "torch.register-hook", "Z.register_hook, what it saw of each", by_intermediate=True
+        ),
+        MethodInfo(
+            "torch.per-sample",
+            "the blocks of all samples at once among zeros, by the quickest of three ways",
+            structure="samples",
+        ),
+        MethodInfo(
+            "torch.coloured",
+            "one product per colour of the sparsity pattern, the entries among zeros",
+            structure="sparse",
+        ),
+        MethodInfo(
+            "torch.coloured-csr",
+            "one product per colour of the sparsity pattern, the data of a CSR matrix",
+            _SPARSE,
+            structure="sparse",
+        ),
+        MethodInfo(
+            "torch.bottleneck",
+            "the product of two thin factors, split where f is narrowest",
+            structure="bottleneck",
+        ),
+        MethodInfo(
+            "torch.factors", "the two thin factors themselves", _FACTORED, structure="bottleneck"
         ),
         MethodInfo("torch.func.jacrev-aux", "jacrev(has_aux=True), the value as aux", _VALUE),
         MethodInfo("torch.func.jacfwd-aux", "jacfwd(has_aux=True), the value as aux", _VALUE),

@@ -12,6 +12,8 @@ import torch
 from jacbench.backend import Backend, Method
 from jacbench_torch import (
     batch,
+    bottleneck,
+    coloured,
     compiled,
     declines,
     func,
@@ -19,7 +21,9 @@ from jacbench_torch import (
     hooks,
     jvp,
     loops,
+    per_sample,
     process,
+    recipes,
     values,
     vjp,
     xp,
@@ -28,6 +32,7 @@ from jacbench_torch import model as models
 
 if TYPE_CHECKING:
     from jacbench.model import Adapted
+    from jacbench.picking.spelling import Spelling
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -46,6 +51,9 @@ class TorchBackend(Backend):
             *func.METHODS,
             *compiled.METHODS,
             *hooks.METHODS,
+            *per_sample.METHODS,
+            *coloured.METHODS,
+            *bottleneck.METHODS,
             *values.METHODS,
             *batch.METHODS,
             *vjp.METHODS,
@@ -61,6 +69,16 @@ class TorchBackend(Backend):
     ) -> Adapted:
         """Return a ``torch.nn.Module`` as a function of its parameters or of its inputs."""
         return models.adapt(model, inputs, wrt, output)
+
+    def recipe(
+        self,
+        method: str,
+        spelling: Spelling,
+        chunk_size: int | None,
+        facts: Mapping[str, Any],
+    ) -> list[str] | None:
+        """Return the method as lines of torch."""
+        return recipes.of(method, spelling, chunk_size, facts)
 
     def configure(self, threads: int) -> Mapping[str, str | int | bool]:
         """Pin the thread pools and keep float32 products at full precision (no TF32)."""

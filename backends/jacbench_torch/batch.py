@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.func import jacfwd, jacrev, vmap
 
 from jacbench import tree
 from jacbench.backend import Chunking, Prepared, Target
-from jacbench.errors import JacbenchError
-from jacbench.operators.batch_jacobian import SHARED
+from jacbench.structure.sample_methods import SumTrickMethod
 from jacbench_torch.method import TorchMethod, detached, gradients, prepared, rows, without_graph
-
-if TYPE_CHECKING:
-    from jacbench.problem import Problem
 
 
 class Vmapped(TorchMethod):
@@ -58,28 +54,17 @@ def _batch_of_one(argument: Any, axis: int | None) -> Any:
     return tree.map_leaves(lambda leaf: leaf.unsqueeze(axis), argument)
 
 
-class SumTrick(TorchMethod):
+class SumTrick(SumTrickMethod, TorchMethod):
     """``torch.autograd.grad(y[:, k], x, ones)``: all samples of one output component per pass.
 
     That is the derivative of the sum over samples, and each sample's own only as long as no sample
     sees another: batch norm in training mode makes it wrong without a word.
     """
 
-    def unsupported(
-        self, problem: Problem | None, operator: str, device: str, dtype: str
-    ) -> str | None:
-        """Decline parameters that samples share."""
-        reason = super().unsupported(problem, operator, device, dtype)
-        if reason is None and problem is not None and (problem.in_axes or (None,))[0] is None:
-            return SHARED
-        return reason
-
     def prepare(self, target: Target) -> Prepared:
         """Make, for each output component, ones for that component of every sample."""
         function, constants, y_shape = target.function, target.constants, target.y_shape
-        axis = target.in_axes[0]
-        if axis is None:
-            raise JacbenchError(f"{self.info.name}: {SHARED}")
+        axis = self.batch_axis(target)
         one_hot = _component_basis(target)
         ones = one_hot.unsqueeze(1).expand(len(one_hot), *y_shape).contiguous().unbind(0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,3 @@ class Arm:
     def kill(self) -> None:
         """End the worker and all that it started."""
         self._worker.kill()
-
-
-Start = Callable[[Side, Path], Arm]

@@ -43,11 +43,7 @@ class Side:
 
     def environment(self, threads: int) -> dict[str, str]:
         """Return the environment of this side's workers, with the pins for ``threads``."""
-        env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-        inherited = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
-        folders = [*map(str, self.path), *(str(Path(entry).absolute()) for entry in inherited)]
-        if folders:
-            env["PYTHONPATH"] = os.pathsep.join(folders)
+        env = environment.without_pytest(os.environ, first=self.path)
         return {**env, **environment.pins(threads)}
 
     def check(self) -> None:

@@ -22,9 +22,12 @@ from jacbench import affinity, environment
 from jacbench.cell import Cell, Verdict
 from jacbench.channel import Upward
 from jacbench.errors import JacbenchError
+from jacbench.timing import warm_up
 
 PROTOCOL = 1
 """A driver refuses a worker that speaks another one."""
+WARM_S = 0.1
+"""A fifth of this, seconds, goes into the first estimate of a call's time."""
 
 
 class Arm:
@@ -48,7 +51,6 @@ class Arm:
         does: dict[str, Callable[..., dict[str, Any]]] = {
             "cells": self.cells,
             "settle": self.settle,
-            "prepare": self.prepare,
             "block": self.block,
             "memory": self.memory,
             "about": self.about,
@@ -89,7 +91,7 @@ class Arm:
             prepare_s += self.clock.since(started)[0]
         call_s = None
         if settled.prepared is not None:
-            call_s = self._warm(settled.prepared.call, settled.x)
+            call_s = warm_up(settled.prepared.call, settled.x, WARM_S)
             self.call_s[cell] = call_s
         self.tidy = False
         return {
@@ -99,10 +101,6 @@ class Arm:
             "probe": None if call_s is None else self._probe(cell),
             "settings": self.harness.settings,
         }
-
-    def prepare(self, cell: Cell, spoilt: float = 0.0) -> dict[str, Any]:
-        """Settle the cell once more for the time of its preparation."""
-        return self.settle(cell, spoilt)
 
     def _probe(self, cell: Cell) -> list[float]:
         """Return the norm of the Jacobian and what it is between a few fixed random vectors.
@@ -117,17 +115,6 @@ class Arm:
         m, n = J.shape
         products = [rng.standard_normal(m) @ J @ rng.standard_normal(n) for _ in range(3)]
         return [float(np.linalg.norm(J)), *map(float, products)]
-
-    def _warm(self, call: Callable[[Any], object], x: Any) -> float:
-        """Call for some milliseconds and at least twice; return the smallest time, seconds."""
-        best, begun, calls = float("inf"), time.perf_counter(), 0
-        while calls < 2 or (time.perf_counter() - begun < 0.02 and calls < 1000):
-            # The plain clock: the smallest of differences of two clocks would be their worst error.
-            started = time.perf_counter()
-            call(x)
-            best = min(best, time.perf_counter() - started)
-            calls += 1
-        return best
 
     def _tidy(self) -> None:
         """Collect garbage once all is settled, and spare the blocks from it.
@@ -238,10 +225,9 @@ def main() -> None:
         except Exception as exc:  # noqa: BLE001 - a call that fails only after many
             from jacbench import scrub  # noqa: PLC0415
 
-            told = " ".join(str(exc).split())[:300]
             channel.send(
                 "failed",
-                reason=scrub.text(f"{type(exc).__name__}: {told}"),
+                reason=scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}"),
                 verdict=str(Verdict.FAILED),
                 traceback=scrub.traceback_text(exc),
             )

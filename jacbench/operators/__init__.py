@@ -18,6 +18,8 @@ SUMMARIES: dict[str, str] = {
     "jacobian": "the (m, n) matrix; of a scalar output, the gradient as its one row",
     "value_and_jacobian": "the function's value beside its Jacobian, from one evaluation",
     "batch_jacobian": "per sample: (B, m, n), each sample's outputs by its own inputs",
+    "sparse_jacobian": "the entries that may be other than zero, as the data of a CSR matrix",
+    "factored_jacobian": "two thin matrices whose product is the Jacobian: (m, k) and (k, n)",
     "vjp": "v J for a fixed cotangent v: what backward(v) computes",
     "jvp": "J t for a fixed tangent t: a directional derivative",
 }

@@ -20,8 +20,8 @@ from jacbench.problem import Problem
 from tests.backends import answers
 
 OPERATORS = {
-    name: [info.name for info in descriptor.methods if info.operator == name]
-    for name in sorted({info.operator for info in descriptor.methods})
+    name: [info.name for info in descriptor.methods if info.operator == name and not info.structure]
+    for name in sorted({info.operator for info in descriptor.methods if not info.structure})
 }
 PLAIN = sorted(answers.PLAIN)
 BATCHES = sorted(answers.BATCHES)

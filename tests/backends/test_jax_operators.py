@@ -32,7 +32,7 @@ def float64() -> Iterator[None]:
 
 def names_of(operator: str) -> list[str]:
     infos = registry.descriptors()["jax"].methods
-    return [info.name for info in infos if info.operator == operator]
+    return [info.name for info in infos if info.operator == operator and not info.structure]
 
 
 def put(value: Any, dtype: str) -> Any:

@@ -29,7 +29,8 @@ LIMIT = {"float64": 1e-13, "float32": 1e-5}
 
 
 def infos(operator: str) -> list[Any]:
-    return [info for info in registry.descriptors()["torch"].methods if info.operator == operator]
+    every = registry.descriptors()["torch"].methods
+    return [info for info in every if info.operator == operator and not info.structure]
 
 
 def names_of(operator: str) -> list[str]:

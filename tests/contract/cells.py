@@ -88,7 +88,9 @@ INFO: dict[str, MethodInfo] = {
     info.name: info for descriptor in registry.descriptors().values() for info in descriptor.methods
 }
 COMPILED = [name for name in INFO if name.startswith("torch.compile-")]
-METHODS = [name for name in INFO if name not in COMPILED]
+STRUCTURED = [name for name, info in INFO.items() if info.structure]
+"""What relies on a structure of the Jacobian, which most problems have not: a suite of its own."""
+METHODS = [name for name in INFO if name not in COMPILED and name not in STRUCTURED]
 TRACED = [n for n in METHODS if n.startswith(("jax.", "torch.func.linearize"))]
 """What traces, and mostly compiles, for every cell: tenths of a second each."""
 

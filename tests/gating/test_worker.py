@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jacbench import timing
 from jacbench.backend import Prepared
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.gating import worker
@@ -60,6 +61,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(worker, "_burn", found.burn)
     clocks = dict.fromkeys(("perf_counter", "process_time", "thread_time"), lambda: found.now)
     monkeypatch.setattr(worker, "time", SimpleNamespace(**clocks))
+    monkeypatch.setattr(timing, "time", SimpleNamespace(**clocks))
     return found
 
 

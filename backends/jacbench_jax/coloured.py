@@ -1,0 +1,256 @@
+"""The Jacobian from as many tangents, or cotangents, as its sparsity pattern takes colours.
+
+The pattern is the user's own, that of asdex where it is installed and copes with the function, or
+found from products; see :mod:`jacbench.structure.sparsity`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jacbench import layout, tree
+from jacbench.backend import Chunking, Prepared, Target, UnfitError
+from jacbench.errors import JacbenchError
+from jacbench.scrub import one_line
+from jacbench.structure import sparsity
+from jacbench.structure.compression import Compression
+from jacbench.structure.pattern import Pattern
+from jacbench.structure.probing import Product
+from jacbench.structure.search import shape_of
+from jacbench.structure.verification import Products
+from jacbench_jax.method import JaxMethod, first_ready
+from jacbench_jax.staged import memory
+
+if TYPE_CHECKING:
+    from jacbench.layout import Layout
+
+EMBEDDED = 2**22
+"""Bytes of vectors and places up to which they become constants of the executable.
+
+XLA then applies what is linear in f to the vectors once and for all: a tenth of the time of a
+tridiagonal matrix. Larger ones would take long to fold and be held twice.
+"""
+
+AT_ONCE = 16
+"""Vectors per compiled product: one executable, whatever number is asked for."""
+
+
+class Coloured(JaxMethod):
+    """Compressed products as one executable; the dense (m, n) matrix."""
+
+    chunking: Chunking = "chunked"
+
+    def layout(self, target: Target) -> Layout:
+        """Return (m, n)."""
+        del target
+        return layout.MATRIX
+
+    def prepare(self, target: Target) -> Prepared:
+        """Find and check the pattern, compile the products and what puts them in place."""
+        plan = sparsity.plan(target, products(target), detection(target))
+        best = plan.best
+        products_at = stacked(target, best.by, target.chunk_size)
+        vectors = _beside(target, _in_shape(target, best.by, best.seeds(target.dtype)))
+        places = _beside(target, self.places(best))
+
+        def with_all(x: Any, rest: tuple[Any, ...]) -> Any:
+            constants, vectors, places = rest
+            return self.arranged(products_at(x, vectors, constants), best.pattern, places)
+
+        def with_constants(x: Any, rest: tuple[Any, ...]) -> Any:
+            return with_all(x, (*rest, vectors, places))
+
+        embedded = sum(leaf.nbytes for leaf in tree.leaves((vectors, places))) <= EMBEDDED
+        rest = (target.constants,) if embedded else (target.constants, vectors, places)
+        function = with_constants if embedded else with_all
+        compiled = jax.jit(function).lower(target.x, rest).compile()
+        notes = {**plan.notes, **memory(compiled)}
+        return Prepared(first_ready(compiled, rest), notes, self.result_layout(best.pattern))
+
+    def result_layout(self, pattern: Pattern) -> Layout | None:
+        """Return the layout that only the pattern reveals; None: that of ``layout``."""
+        del pattern
+        return None
+
+    def places(self, best: Compression) -> tuple[Any, ...]:
+        """Return where each entry stands in the products, and where it goes in the matrix."""
+        return _in_products(best), np.stack([best.pattern.rows, best.pattern.indices], axis=1)
+
+    def arranged(self, products: Any, pattern: Pattern, places: tuple[Any, ...]) -> Any:
+        """Return the result, from the stacked products."""
+        at, to = places
+        zeros = jnp.zeros(pattern.shape, products.dtype)
+        return jax.lax.scatter(
+            zeros,
+            to,
+            _taken(products, at),
+            jax.lax.ScatterDimensionNumbers((), (0, 1), (0, 1)),
+            indices_are_sorted=True,
+            unique_indices=True,
+            mode="promise_in_bounds",
+        )
+
+
+class ColouredCsr(Coloured):
+    """Compressed products as one executable; the data of a CSR matrix."""
+
+    def layout(self, target: Target) -> Layout:
+        """Return (nnz,), of a pattern that is known beforehand only where it is given."""
+        return given_layout(self.info.name, target)
+
+    def result_layout(self, pattern: Pattern) -> Layout | None:
+        """Return (nnz,)."""
+        return layout.sparse(pattern)
+
+    def places(self, best: Compression) -> tuple[Any, ...]:
+        """Return where each entry stands in the products."""
+        return (_in_products(best),)
+
+    def arranged(self, products: Any, pattern: Pattern, places: tuple[Any, ...]) -> Any:
+        """Take each entry from its place."""
+        del pattern
+        return _taken(products, *places)
+
+
+def _in_products(best: Compression) -> Any:
+    """Return the row and column of each entry in the stacked products, of shape (nnz, 2)."""
+    width = best.pattern.shape[0 if best.by == "columns" else 1]
+    return np.stack(np.divmod(best.gather, width), axis=1)
+
+
+def _taken(products: Any, places: Any) -> Any:
+    """Return the entries at ``places``; plain indexing would look for negative ones first."""
+    return jax.lax.gather(
+        products,
+        places,
+        jax.lax.GatherDimensionNumbers((), (0, 1), (0, 1)),
+        (1, 1),
+        unique_indices=True,
+        mode="promise_in_bounds",
+    )
+
+
+def given_layout(method: str, target: Target) -> Layout:
+    """Return the layout of a given pattern, or say that preparing reveals it."""
+    if target.pattern is None:
+        raise JacbenchError(
+            f"{method} finds the pattern when it is prepared: its layout is that of what prepare "
+            "returns"
+        )
+    return layout.sparse(target.pattern)
+
+
+def _beside(target: Target, value: Any) -> Any:
+    """Return ``value``, a tree of NumPy arrays, on the device of x; indices as int32."""
+    device = tree.first(target.x).device
+
+    def placed(array: Any) -> Any:
+        small = array.astype(np.int32) if array.dtype.kind == "i" else array
+        return jax.device_put(small, device)
+
+    return tree.map_leaves(placed, value)
+
+
+# --- products ---
+
+
+def _in_shape(target: Target, by: str, vectors: Any) -> Any:
+    """Return (k, n) tangents as a tree like x, or (k, m) cotangents like y, k in front of each."""
+    if by == "rows":
+        return vectors.reshape(-1, *target.y_shape)
+    leaves = tree.leaves(target.x)
+    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+    parts = [
+        part.reshape(-1, *leaf.shape)
+        for part, leaf in zip(np.split(vectors, ends, axis=1), leaves, strict=True)
+    ]
+    return tree.unflatten(target.x, parts)
+
+
+def stacked(target: Target, by: str, chunk: int | None = None) -> Callable[..., Any]:
+    """Return ``(x, vectors, constants)`` to k products as rows, ``chunk`` of them at a time."""
+    function = target.function
+
+    def mapped(of_one: Callable[[Any], Any], vectors: Any) -> Any:
+        if chunk is None or chunk >= len(tree.first(vectors)):
+            return jax.vmap(of_one)(vectors)
+        return jax.lax.map(of_one, vectors, batch_size=chunk)
+
+    def pushed(x: Any, tangents: Any, constants: Any) -> Any:
+        def push(tangent: Any) -> Any:
+            return jax.jvp(lambda x: function(x, *constants), (x,), (tangent,))[1].reshape(-1)
+
+        return mapped(push, tangents)
+
+    def pulled(x: Any, cotangents: Any, constants: Any) -> Any:
+        _, pull = jax.vjp(lambda x: function(x, *constants), x)
+
+        def flat(cotangent: Any) -> Any:
+            leaves = jax.tree.leaves(pull(cotangent)[0])
+            return jnp.concatenate([leaf.reshape(-1) for leaf in leaves])
+
+        return mapped(flat, cotangents)
+
+    return pushed if by == "columns" else pulled
+
+
+def products(target: Target) -> list[Products]:
+    """Return products at x and elsewhere, on NumPy arrays: an executable for each direction."""
+    m, n = shape_of(target)
+    compiled = {by: jax.jit(stacked(target, by)) for by in ("columns", "rows")}
+
+    def product(by: str, x: Any) -> Product:
+        def of_vectors(vectors: Any) -> Any:
+            parts = []
+            for first in range(0, len(vectors), AT_ONCE):
+                block = vectors[first : first + AT_ONCE]
+                padded = np.zeros((AT_ONCE, vectors.shape[1]), target.dtype)
+                padded[: len(block)] = block
+                put = _beside(target, _in_shape(target, by, padded))
+                parts.append(np.asarray(compiled[by](x, put, target.constants))[: len(block)])
+            return np.concatenate(parts)
+
+        return of_vectors
+
+    def traced(by: str) -> object:
+        one = _in_shape(target, by, np.zeros((1, n if by == "columns" else m), target.dtype))
+        return jax.eval_shape(stacked(target, by), target.x, one, target.constants)
+
+    points = [x for x in (target.x, target.elsewhere) if x is not None]
+    return [Products(product("columns", x), product("rows", x), traced) for x in points]
+
+
+# --- patterns by tracing ---
+
+
+def detection(target: Target) -> tuple[str, Callable[[], Pattern]] | None:
+    """Return how asdex finds the pattern, and its name; None where it is not installed."""
+    if importlib.util.find_spec("asdex") is None:
+        return None
+    return "asdex", lambda: traced_pattern(target)
+
+
+def traced_pattern(target: Target) -> Pattern:
+    """Return asdex's pattern, which holds for every x; what asdex cannot trace is not fit."""
+    import asdex  # noqa: PLC0415 - seconds, which those without a sparse Jacobian do without
+
+    def of_x(x: Any) -> Any:
+        return target.function(x, *target.constants)
+
+    try:
+        found = asdex.jacobian_sparsity(of_x, target.x)
+    except Exception as exc:
+        raise UnfitError(f"says {type(exc).__name__}: {one_line(exc, 100)}") from exc
+    import scipy.sparse  # noqa: PLC0415
+
+    marked = (np.ones(found.nnz, dtype=bool), (found.rows, found.cols))
+    return Pattern.of(scipy.sparse.coo_array(marked, shape=found.shape))
+
+
+METHODS = (Coloured("jax.coloured"), ColouredCsr("jax.coloured-csr"))

@@ -1,0 +1,183 @@
+"""The Jacobian of f = g o h, split where least passes between x and y, as the product of two.
+
+Jh comes from a pull-back per value of the middle, Jg from a push per value, each mapped over the
+one-hot vectors. The middle is one flat vector, whatever the shapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.func import jvp, vjp, vmap
+
+from jacbench import layout, tree
+from jacbench.backend import Prepared, Target, UnfitError
+from jacbench.structure.halves import Halves, halve
+from jacbench_torch.method import TorchMethod, detached, gradients, prepared, unary
+from jacbench_torch.straight import Straight
+
+if TYPE_CHECKING:
+    from jacbench.layout import Layout
+
+Factor = torch.Tensor
+
+
+class Chain:
+    """A function of x split in two, with the derivative of each half.
+
+    Attributes
+    ----------
+    halves
+        Where it is split.
+    """
+
+    def __init__(self, target: Target) -> None:
+        code = Straight(target)
+        self.halves = halves = halve(code.program)
+        inner_wanted = (*halves.cut, *halves.side)
+        self._inner = code.part(halves.inner.steps, code.program.inputs, inner_wanted)
+        self._outer = code.part(halves.outer.steps, inner_wanted, [code.program.output])
+        self._shapes = [code.program.values[value].shape for value in halves.cut]
+        self._sizes = [code.program.values[value].size for value in halves.cut]
+        with torch.no_grad():
+            parts = self._inner(*tree.leaves(target.x))[: len(halves.cut)]
+        self._dtypes = [part.dtype for part in parts]
+        like = torch.cat([part.reshape(-1) for part in parts])
+        self._basis = torch.eye(halves.k, dtype=like.dtype, device=like.device)
+        self._constant: tuple[Factor | None, Factor | None] = (None, None)
+
+    def inner(self, *leaves: Any) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Return the middle as one vector, and what the outer half needs beside it."""
+        values, count = self._inner(*leaves), len(self._sizes)
+        return torch.cat([value.reshape(-1) for value in values[:count]]), values[count:]
+
+    def outer(self, middle: torch.Tensor, side: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """Return y."""
+        parts = [
+            part.reshape(shape).to(dtype)
+            for part, shape, dtype in zip(
+                middle.split(self._sizes), self._shapes, self._dtypes, strict=True
+            )
+        ]
+        y: torch.Tensor = self._outer(*parts, *side)[0]
+        return y
+
+    def _by_x(self, leaves: list[Any]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...], Factor]:
+        found: Any = vjp(self.inner, *leaves, has_aux=True)
+        middle, pull, side = found
+        rows = vmap(pull)(self._basis)
+        return middle, side, torch.cat([row.reshape(self.halves.k, -1) for row in rows], dim=1)
+
+    def _by_middle(self, middle: torch.Tensor, side: tuple[torch.Tensor, ...]) -> Factor:
+        def push(tangent: torch.Tensor) -> Any:
+            return jvp(lambda z: self.outer(z, side), (middle,), (tangent,))[1]
+
+        columns: torch.Tensor = vmap(push)(self._basis)
+        return columns.reshape(self.halves.k, -1)
+
+    def keep_constant(self, x: Any) -> None:
+        """Compute now the factors that are the same at every x."""
+        transposed, Jh = self.factors(x)
+        self._constant = (
+            transposed if self.halves.outer.linear else None,
+            Jh if self.halves.inner.linear else None,
+        )
+
+    @torch.no_grad()
+    def factors(self, x: Any) -> tuple[Factor, Factor]:
+        """Return the transpose of Jg, and Jh; one that is constant is not the caller's own.
+
+        The graph may hold parameters that require a gradient: without ``no_grad`` the results
+        would be a part of theirs.
+        """
+        leaves, (transposed, Jh) = tree.leaves(x), self._constant
+        if transposed is not None and Jh is not None:
+            return transposed, Jh
+        if Jh is None:
+            middle, side, Jh = self._by_x(leaves)
+        else:
+            middle, side = self.inner(*leaves)
+        return self._by_middle(middle, side) if transposed is None else transposed, Jh
+
+
+def _check(target: Target, chain: Chain) -> None:
+    """Raise UnfitError where the recorded graph has another derivative than autograd finds.
+
+    At x and at the second point, along one cotangent.
+    """
+    for point in (target.x, target.elsewhere):
+        if point is not None and not _agrees(target, chain, point):
+            raise UnfitError(
+                "what make_fx records of it has another derivative than autograd: it branches in "
+                "Python, leaves torch, or has a backward of its own"
+            )
+
+
+def _agrees(target: Target, chain: Chain, x: Any) -> bool:
+    leaves = detached(x)
+    y = unary(target)(tree.unflatten(x, leaves))
+    seeded = torch.Generator().manual_seed(0)
+    v = torch.randn(y.numel(), generator=seeded, dtype=torch.float64).to(y)
+    expected = torch.cat([g.reshape(-1) for g in gradients(y, leaves, v.reshape(y.shape))])
+    transposed, Jh = (factor.to(y) for factor in chain.factors(x))
+    along = transposed @ v
+    # Half of the digits are enough to tell one function from another. Rounding grows with the
+    # factors, and not with their product, which may cancel.
+    scale = torch.maximum(expected.norm(), along.norm() * Jh.norm())
+    excess = (along @ Jh - expected).norm() - torch.finfo(y.dtype).eps ** 0.5 * scale
+    return not bool(excess > 0)  # what is no number is for others to judge
+
+
+class Factors(TorchMethod):
+    """Both factors, left as two."""
+
+    def layout(self, target: Target) -> Layout:
+        """Return (m, k) and (k, n), k being known once the function is recorded."""
+        return layout.factored(Chain(target).halves.k)
+
+    def prepare(self, target: Target) -> Prepared:
+        """Record, split, compute what is constant, check the derivative."""
+        chain = Chain(target)
+        chain.keep_constant(target.x)
+        _check(target, chain)
+        dtype = tree.first(target.x).dtype
+
+        def call(x: Any) -> Any:
+            transposed, Jh = chain.factors(x)
+            return self.result(transposed.to(dtype), Jh.to(dtype), chain.halves)
+
+        found = prepared(call, target, **chain.halves.notes())
+        return replace(found, layout=self.known_layout(chain.halves))
+
+    def result(self, transposed: Factor, Jh: Factor, halves: Halves) -> Any:
+        """Return what the method gives of the two: arrays of the caller's own."""
+        Jg = transposed.T.clone(memory_format=torch.contiguous_format)
+        return Jg, Jh.clone() if halves.inner.linear else Jh
+
+    def known_layout(self, halves: Halves) -> Layout:
+        """Return the layout for a middle of known size."""
+        return layout.factored(halves.k)
+
+
+class Bottleneck(Factors):
+    """The product of both factors: the Jacobian."""
+
+    def layout(self, target: Target) -> Layout:
+        """Return (m, n)."""
+        del target
+        return layout.MATRIX
+
+    def result(self, transposed: Factor, Jh: Factor, halves: Halves) -> Any:
+        """Multiply."""
+        del halves
+        return transposed.T @ Jh
+
+    def known_layout(self, halves: Halves) -> Layout:
+        """Return (m, n)."""
+        del halves
+        return layout.MATRIX
+
+
+METHODS = (Bottleneck("torch.bottleneck"), Factors("torch.factors"))

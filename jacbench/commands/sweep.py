@@ -1,0 +1,169 @@
+"""The command ``jacbench sweep``."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jacbench.commands import output
+from jacbench.errors import JacbenchError
+
+if TYPE_CHECKING:
+    from jacbench.sweeping.outcome import Sweep
+
+SETTINGS = {"ignore_unknown_options": True}
+"""Of the command: an option that it has not is a size of the problem."""
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PROBLEM --SIZE VALUES...",
+        help="A problem, and sizes of it: --n 16:4096 (doublings), --n 16:4096:5 (five geometric "
+        "steps), --n 16,32,100, --width 64. jacbench list says which sizes a problem has.",
+    ),
+]
+
+
+def sweep(
+    context: typer.Context,
+    words: Words = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Methods, as shell patterns: 'torch.*'.")
+    ] = None,
+    operator: Annotated[
+        list[str] | None, typer.Option(help="Operators (default: jacobian), or all.")
+    ] = None,
+    device: Annotated[list[str] | None, typer.Option(help="cpu (default), cuda, cuda:1.")] = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="float64 (default), float32.")] = None,
+    threads: Annotated[int, typer.Option(metavar="N", help="Threads of every library.")] = 1,
+    timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="What one cell may take: beyond, it is 'timed out'."),
+    ] = 60.0,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="What one cell may need, e.g. 2GiB.")
+    ] = None,
+    chunk_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Rows or columns at a time, for methods that take it."),
+    ] = None,
+    visits: Annotated[int, typer.Option(metavar="N", help="Separate stretches per cell.")] = 3,
+    cell_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Time spent on timing one cell.")
+    ] = 0.6,
+    budget: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="What the whole sweep may take.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the random order of visits.")] = 0,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw time and memory against size: .png or .svg."),
+    ] = None,
+    output_folder: Annotated[
+        Path, typer.Option("--output", metavar="FOLDER", help="Where the results file goes.")
+    ] = Path("results"),
+    json_file: output.Json = None,
+) -> None:
+    """Measure a problem over sizes: how time and memory grow, and which method wins where.
+
+    Sizes that vary together go step by step: --m 16:4096 --n 4096:16 sweeps m / n.
+    """
+    from jacbench.progress import shown  # noqa: PLC0415
+    from jacbench.sweeping import operation  # noqa: PLC0415
+
+    output.writable(json_file)
+    if plot is not None:
+        output.writable(str(plot), option="--plot")
+    known = [name for parameter in context.command.params for name in parameter.opts]
+    problem, sizes = _parsed(words or (), [name for name in known if name.startswith("--")])
+    with shown(output.console(stderr=True)) as progress:
+        done = operation.sweep(
+            problem,
+            sizes,
+            methods=method or (),
+            operators=operator or ("jacobian",),
+            devices=device or (),
+            dtypes=dtype or (),
+            threads=threads,
+            timeout_s=timeout,
+            memory=memory,
+            chunk_size=chunk_size,
+            visits=visits,
+            budget_s=cell_seconds,
+            total_s=budget,
+            seed=seed,
+            plot=plot,
+            output=output_folder,
+            progress=progress,
+        )
+    _report(done, plot, json_file)
+    if done.run.interrupted:
+        sys.stderr.write("jacbench: interrupted: what was measured until then is kept\n")
+        raise typer.Exit(output.INTERRUPTED)
+    if not done.ok:
+        raise typer.Exit(1)
+
+
+def _parsed(words: Sequence[str], options: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return the problem and its sizes from what is no option of the command.
+
+    Raises
+    ------
+    JacbenchError
+        One line for a size without a value or said twice, or other than one problem; for a
+        misspelt option, with the near ones.
+    """
+    from jacbench import problems  # noqa: PLC0415
+
+    sizes: dict[str, str] = {}
+    names: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            names.append(word)
+            continue
+        option, equals, value = word.partition("=")
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise JacbenchError(f"{option}: give its values, such as {option} 16:4096")
+            value = rest.pop(0)
+        name = option.lstrip("-")
+        if name in sizes:
+            raise JacbenchError(f"{option} is given twice: give one range or list")
+        sizes[name] = value
+    if len(names) != 1:
+        told = f"{len(names)} problems: {', '.join(names)}" if names else "no problem to sweep"
+        raise JacbenchError(f"{told}: give one, such as jacbench sweep shape/square --n 16:4096")
+    has = problems.entry(names[0]).parameters
+    for name in sizes:
+        if name not in has:
+            mine = [f"--{size}" for size in has]
+            near = difflib.get_close_matches(f"--{name}", [*mine, *options], n=1, cutoff=0.7)
+            raise JacbenchError(
+                f"{names[0]} has no size --{name}: it has {', '.join(mine) or 'none'}"
+                + (f"; did you mean {near[0]}?" if near else "")
+            )
+    return names[0], sizes
+
+
+def _report(done: Sweep, plot: Path | None, json_file: str | None) -> None:
+    from jacbench import table  # noqa: PLC0415
+    from jacbench.markup import printable  # noqa: PLC0415
+    from jacbench.sweeping import report  # noqa: PLC0415
+
+    if output.printed_as_json(done.to_json(), json_file):
+        return
+    console = output.console()
+    console.print(report.terminal(done, console))
+    run = done.run
+    lines = [table.summary(run), table.spent(run), run.ending or ""]
+    lines += [f"left out: {why}" for why in run.absent.values()]
+    lines += [f"results: {run.path}" if run.path else "", f"plot: {plot}" if plot else ""]
+    for line in filter(None, lines):
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)

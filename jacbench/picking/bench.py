@@ -1,0 +1,420 @@
+"""Candidates prepared, checked and timed in this process, for one library."""
+
+from __future__ import annotations
+
+import gc
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from jacbench import affinity, memory, process_state, registry, scrub, tree
+from jacbench.backend import Method, MethodInfo
+from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.gating.clock import Clock
+from jacbench.harness import Harness, Limits
+from jacbench.interaction import batch_size as samples_of
+from jacbench.picking import evidence, examination
+from jacbench.picking.calls import Calls
+from jacbench.picking.candidate import FORMATS, Candidate
+from jacbench.picking.evidence import Truth
+from jacbench.picking.examination import Examination
+from jacbench.picking.lost import LostError
+from jacbench.picking.recipes import through_jacbench
+from jacbench.picking.subject import Subject
+from jacbench.settle import guarded, refused
+from jacbench.structure.pattern import Pattern
+from jacbench.structure.samples import Samples
+from jacbench.structure.samples import find as find_samples
+from jacbench.timing import warm_up
+from jacbench.trial import Settled
+
+WARM_S = 0.05
+"""A fifth of this, seconds, goes into the first estimate of a call's time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A candidate that a library has.
+
+    Attributes
+    ----------
+    candidate
+        The method, without a chunk size.
+    structure
+        What of the Jacobian's structure it relies on; empty: nothing.
+    mode
+        ``reverse``: a pass for each output; ``forward``: for each input; empty: neither.
+    chunking
+        ``chunked``, ``whole`` or ``loop``, see :class:`jacbench.backend.Method`.
+    compiled
+        True where a compiler of seconds runs in ``prepare``.
+    reason
+        Why it cannot do this, known beforehand; None where it may.
+    """
+
+    candidate: Candidate
+    structure: str = ""
+    mode: str = ""
+    chunking: str = "loop"
+    compiled: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A candidate that was prepared and checked.
+
+    Attributes
+    ----------
+    candidate
+        Which.
+    result
+        Its verdict, preparation and first call.
+    call_s
+        A first estimate of the time of a warm call, seconds; None unless it agrees.
+    start_s
+        What the library took once for this process, before the preparation, seconds.
+    """
+
+    candidate: Candidate
+    result: CellResult
+    call_s: float | None = None
+    start_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What calling a function alone has shown, see :mod:`jacbench.picking.examination`.
+
+    Attributes
+    ----------
+    m, n
+        The numbers of outputs and of inputs.
+    dtype
+        In which it computes: that of the cells to try.
+    call_s
+        One call as Python makes it, after the first, seconds.
+    lines
+        What the user should know, a line each.
+    """
+
+    m: int
+    n: int
+    dtype: str
+    call_s: float
+    lines: tuple[str, ...] = ()
+
+
+class Bench(Protocol):
+    """Where candidates of one library are checked and timed: here, or in a process of its own."""
+
+    @property
+    def backend(self) -> str:
+        """The library's backend."""
+
+    def examine(self, time_limit_s: float) -> Look:
+        """Say what kind of function it is; raise for what cannot be differentiated."""
+
+    def samples(self) -> Samples:
+        """Look for an axis over samples, and offer methods that need one where there is."""
+
+    def evidence(self) -> str:
+        """Say in a line what answers are held against, and how strong that is."""
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every candidate, with why some of them cannot."""
+
+    def enter(self, candidate: Candidate) -> Entry:
+        """Prepare and check a candidate."""
+
+    def block(self, candidate: Candidate, repeats: int, iterations: int) -> Sequence[float]:
+        """Return ``repeats`` times of a call, seconds, each a mean over ``iterations``.
+
+        Raises
+        ------
+        LostError
+            Where a call fails now.
+        """
+
+    def peak(self, candidate: Candidate) -> int | None:
+        """Return the peak memory of a call, bytes; once everything is timed."""
+
+    def changes(self, candidate: Candidate) -> str | None:
+        """Return how timed calls of the candidate changed the process, if they did."""
+
+    def bind(self, cpus: Sequence[int]) -> None:
+        """Bind the process to processors."""
+
+    def code(self, candidate: Candidate) -> Sequence[str]:
+        """Return the lines to paste that compute the Jacobian so."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return the machine, the versions and the settings."""
+
+    def close(self) -> None:
+        """Let go of what was prepared."""
+
+
+class LocalBench:
+    """A bench in this process.
+
+    Parameters
+    ----------
+    subject
+        The function.
+    backend
+        Whose methods.
+    threads
+        How many the process has been started with.
+    memory_bytes
+        What a call may need; None: a share of what is free.
+    configure
+        False in a process that is the caller's: its settings stay.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        backend: str,
+        *,
+        threads: int = 1,
+        memory_bytes: int | None = None,
+        configure: bool = True,
+    ) -> None:
+        self.subject, self.backend, self.threads = subject, backend, threads
+        self._memory_bytes = memory_bytes
+        self._configure = configure
+        self._clock = Clock()
+        self._settled: dict[Candidate, Settled] = {}
+        self._tidy = False
+        self._examined: Examination | None = None
+        self._no_samples: str | None = None
+        self._renew(subject)
+
+    def _renew(self, subject: Subject) -> None:
+        self.subject = subject
+        problem = subject.problem
+        limits = Limits(None, self._memory_bytes)
+        self._harness = Harness(
+            self.threads,
+            limits,
+            {problem.name: problem},
+            verify_pins=False,
+            configure=self._configure,
+        )
+        self._library = self._harness.backend(self.backend)
+        self._gathered: Truth | None = None
+
+    def examine(self, time_limit_s: float) -> Look:
+        """Say what kind of function it is; from then on its point is one that can be used."""
+        found = examination.examine(self.subject, self.backend, time_limit_s=time_limit_s)
+        self._examined = found
+        self._renew(replace(self.subject, problem=found.problem, dtype=found.dtype))
+        return Look(m=found.m, n=found.n, dtype=found.dtype, call_s=found.call_s, lines=found.lines)
+
+    def samples(self) -> Samples:
+        """Look for an axis over samples; from then on the problem has it."""
+        found = self._find_samples()
+        self._no_samples = found.reason
+        problem = self.subject.problem
+        if found.axis is not None and problem.in_axes is None:
+            batched = replace(problem, in_axes=(found.axis, *(None for _ in problem.constants)))
+            self._examined = replace(self._looked, problem=batched)
+            self._renew(replace(self.subject, problem=batched))
+        return found
+
+    def _find_samples(self) -> Samples:
+        problem = self.subject.problem
+        if problem.in_axes is not None:
+            return Samples(problem.in_axes[0], samples_of(problem))
+        precision = self._looked.precision
+        with self._library.precise():
+            return find_samples(
+                Calls(problem, self.backend, dtype=precision, device=self.subject.device),
+                [problem.x, problem.elsewhere],
+                pattern=None if problem.pattern is None else Pattern.of(problem.pattern),
+                dtype=precision,
+                seed=problem.seed,
+            )
+
+    @property
+    def _looked(self) -> Examination:
+        assert self._examined is not None  # noqa: S101 - examined first
+        return self._examined
+
+    def evidence(self) -> str:
+        """Say what answers are held against."""
+        return self._truth.told
+
+    @property
+    def _truth(self) -> Truth:
+        if self._gathered is None:
+            self._gathered = evidence.truth(self.subject, self.backend, self._looked)
+        return self._gathered
+
+    def offers(self) -> list[Offer]:
+        """Return every candidate of the library."""
+        return list(self._offers())
+
+    def _offers(self) -> Iterator[Offer]:
+        for method in self._library.methods():
+            info = method.info
+            if info.operator not in FORMATS or info.by_intermediate:
+                continue
+            candidate = Candidate(info.operator, info.name)
+            problem = self.subject.problem
+            yield Offer(
+                candidate=candidate,
+                structure=info.structure,
+                mode=info.mode,
+                chunking=method.chunking,
+                compiled=info.compiled,
+                reason=self._apart(info) or refused(self._cell(candidate), problem, method, None),
+            )
+
+    def _apart(self, info: MethodInfo) -> str | None:
+        """Return why a method that needs samples has none here, or None."""
+        if info.structure != "samples" and info.operator != "batch_jacobian":
+            return None
+        return self._no_samples
+
+    def _cell(self, candidate: Candidate) -> Cell:
+        return Cell(
+            problem=self.subject.problem.name,
+            operator=candidate.operator,
+            method=candidate.method,
+            backend=self.backend,
+            device=self.subject.device,
+            dtype=self.subject.dtype,
+            threads=self.threads,
+        )
+
+    def enter(self, candidate: Candidate) -> Entry:
+        """Prepare and check a candidate, and call it a few times."""
+        cell, method = self._cell(candidate), registry.method(candidate.method)
+        begun = time.perf_counter()
+        self._harness.warm_up(self._library, method, cell)
+        start_s = time.perf_counter() - begun
+        settled = self._settle(cell, method, candidate)
+        self._settled[candidate] = settled
+        self._tidy = False
+        call_s = None
+        if settled.prepared is not None:
+            try:
+                with warnings.catch_warnings():
+                    # they were kept when the candidate was settled
+                    warnings.simplefilter("ignore")
+                    call_s = warm_up(settled.prepared.call, settled.x, WARM_S)
+            except Exception as exc:  # noqa: BLE001 - a call that fails only after a few
+                reason = scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}")
+                told = replace(
+                    settled.result,
+                    verdict=Verdict.FAILED,
+                    reason=reason,
+                    traceback=scrub.traceback_text(exc),
+                )
+                settled = self._settled[candidate] = Settled(told)
+        return Entry(candidate=candidate, result=settled.result, call_s=call_s, start_s=start_s)
+
+    def _settle(self, cell: Cell, method: Method, candidate: Candidate) -> Settled:
+        problem, m = self.subject.problem, self._looked.m
+        result = CellResult(cell=cell, verdict=Verdict.UNSUPPORTED, n=problem.n, m=m)
+        reason = refused(cell, problem, method, candidate.chunk_size)
+        if reason is not None:
+            return Settled(replace(result, reason=reason))
+        if candidate.format == "dense":
+            large = guarded(result, problem, m, self._memory_bytes)
+            if large is not None:
+                return Settled(large)
+        return evidence.settle_large(
+            cell,
+            problem,
+            self._library,
+            method,
+            self._truth,
+            chunk_size=candidate.chunk_size,
+            memory_bytes=self._memory_bytes,
+        )
+
+    def block(self, candidate: Candidate, repeats: int, iterations: int) -> list[float]:
+        """Time calls of a candidate that agrees, after one to warm up."""
+        settled = self._settled[candidate]
+        assert settled.prepared is not None  # noqa: S101 - asked only of who agrees
+        call, x = settled.prepared.call, settled.x
+        if not self._tidy:
+            # What is prepared lives as long as the bench: no collection need look at it.
+            gc.collect()
+            gc.freeze()
+            self._tidy = True
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                call(x)
+                return [self._timed(call, x, iterations) for _ in range(repeats)]
+        except Exception as exc:
+            told = scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}")
+            raise LostError(Verdict.FAILED, f"a later call raised {told}") from exc
+
+    def _timed(self, call: Callable[[Any], Any], x: Any, iterations: int) -> float:
+        started = self._clock.start()
+        for _ in range(iterations):
+            call(x)
+        return self._clock.since(started)[0] / iterations
+
+    def peak(self, candidate: Candidate) -> int | None:
+        """Return the peak memory of a call."""
+        settled = self._settled[candidate]
+        if settled.prepared is None:
+            return None
+        call, x = settled.prepared.call, settled.x
+        call(x)
+        if self.subject.device != "cpu":
+            return self._library.device_peak_bytes(lambda: call(x), self.subject.device)
+        return memory.peak_bytes(lambda: call(x)) if memory.prepare_to_measure() else None
+
+    def changes(self, candidate: Candidate) -> str | None:
+        """Call the candidate twice more and say how the process changed; it is put back."""
+        settled = self._settled[candidate]
+        if settled.prepared is None:
+            return None
+        before = process_state.take(self._library)
+        for _ in range(2):
+            settled.prepared.call(settled.x)
+        return process_state.put_back(before).reason
+
+    def bind(self, cpus: Sequence[int]) -> None:
+        """Bind every thread of this process."""
+        affinity.bind_every_thread(cpus)
+
+    def code(self, candidate: Candidate) -> list[str]:
+        """Return the lines to paste: the library's own where it has some, else jacbench's."""
+        spelling = self.subject.spelled(self.backend)
+        problem = self.subject.problem
+        settled = self._settled.get(candidate)
+        notes = {} if settled is None or settled.prepared is None else settled.prepared.notes
+        facts = {
+            **notes,
+            "in_axes": problem.in_axes,
+            "tree": not tree.is_leaf(problem.x),
+            "device": self.subject.device,
+            "dtype": self.subject.dtype,
+        }
+        method, chunk = candidate.method, candidate.chunk_size
+        lines = self._library.recipe(method, spelling, chunk, facts)
+        lines = lines or through_jacbench(method, candidate.operator, spelling, chunk, facts)
+        return [*spelling.setup, *lines]
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return the machine, the versions and the settings."""
+        from jacbench import results  # noqa: PLC0415 - it imports much that a bench does without
+
+        described: Mapping[str, Any] = results.json_safe(results.describe(self._harness.settings))
+        return described
+
+    def close(self) -> None:
+        """Let go of what was prepared."""
+        self._settled.clear()
+        if self._tidy:
+            gc.unfreeze()

@@ -1,0 +1,154 @@
+"""In which precision, and where, a function computes: found out by calling it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jacbench import registry, tree
+from jacbench.errors import JacbenchError
+from jacbench.layout import Array
+from jacbench.problem import Problem
+from jacbench.value import evaluate
+
+_OTHER = {"float64": "float32", "float32": "float64"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """What a function computes in.
+
+    Attributes
+    ----------
+    dtype
+        ``float64`` or ``float32``.
+    evaluates_float64
+        Whether it has a value in float64.
+    notes
+        What was not as one would expect, a line each.
+    """
+
+    dtype: str
+    evaluates_float64: bool
+    notes: tuple[str, ...]
+
+
+def of(
+    problem: Problem,
+    backend: str,
+    device: str,
+    asked: str,
+    *,
+    flexible: bool,
+    elsewhere: bool = False,
+) -> Precision:
+    """Call the function of ``problem`` until it is known what it computes in: once to three times.
+
+    Parameters
+    ----------
+    asked
+        The dtype of x.
+    flexible
+        True where x may be rounded, or widened, to what the function takes.
+    elsewhere
+        True where it will be measured in a process of its own, in which JAX computes in float64.
+
+    Raises
+    ------
+    JacbenchError
+        In one line: it cannot be called, or returns what has no derivative.
+    """
+    dtype, notes = asked, []
+    value = functools.partial(_dtype_of_value, problem, backend, device)
+    try:
+        made = value(asked)
+    except JacbenchError:
+        dtype = _OTHER[asked]
+        if not flexible or not _works(value, dtype):
+            raise
+        made = dtype
+        notes.append(f"it takes {dtype} and not {asked}: x is converted")
+    if made != dtype:
+        told = f"its value is {made} where x is {dtype}"
+        if made not in _OTHER or value(made) != made:
+            raise JacbenchError(
+                f"{problem.name}: {told}: let it compute in the dtype of x, float64 or float32"
+            )
+        notes.append(f"{told}: computed in {made}")
+        dtype = made
+    why = None if dtype == "float64" else _no_float64(value)
+    if why is not None:
+        notes.append(f"it has no value in float64 ({why}): what is right is settled in {dtype}")
+    elif elsewhere and dtype == "float32" and narrows(backend) and _widens(value):
+        notes.append(
+            "with jax_enable_x64 on, as it is while measuring, its value is float64 for a float32 "
+            "x: computed in float64"
+        )
+        dtype = "float64"
+    return Precision(dtype=dtype, evaluates_float64=why is None, notes=tuple(notes))
+
+
+def narrows(backend: str) -> bool:
+    """Say whether the library makes float32 of float64 here, as JAX does unless told otherwise."""
+    loaded = registry.load(backend)
+    return str(loaded.to_numpy(loaded.put(np.zeros(1), "cpu", "float64")).dtype) != "float64"
+
+
+def default_device(backend: str) -> str:
+    """Return where the library puts what comes from NumPy."""
+    loaded = registry.load(backend)
+    return loaded.device_of(loaded.xp.asarray(np.zeros(1, np.float32)))
+
+
+def value_of(
+    problem: Problem, backend: str, device: str, dtype: str, *, exact: bool | None = None
+) -> Array:
+    """Return the function's value at the problem's point, computed on ``device`` in ``dtype``.
+
+    Parameters
+    ----------
+    exact
+        True: while the library keeps float64 throughout; False: as the process is set, as the
+        user calls it. None: that too, unless the library has no float64 then.
+    """
+    loaded = registry.load(backend)
+    wide = dtype == "float64" and narrows(backend) if exact is None else exact
+    with loaded.precise() if wide else contextlib.nullcontext():
+
+        def put(leaf: Array) -> Any:
+            return loaded.put(np.asarray(leaf), device, dtype)
+
+        x, *constants = (tree.map_leaves(put, v) for v in (problem.x, *problem.constants))
+        function = problem.value_alone(problem.bound(backend, loaded.xp))
+        return evaluate(problem.name, loaded, lambda: function(x, *constants))
+
+
+def _dtype_of_value(
+    problem: Problem, backend: str, device: str, dtype: str, *, exact: bool | None = None
+) -> str:
+    return str(value_of(problem, backend, device, dtype, exact=exact).dtype)
+
+
+def _works(value: Any, dtype: str, *, exact: bool | None = None) -> bool:
+    with contextlib.suppress(JacbenchError):
+        return bool(value(dtype, exact=exact) == dtype)
+    return False
+
+
+def _widens(value: Any) -> bool:
+    """Say whether a float32 x gives float64, as constants of NumPy's make it."""
+    return not _works(value, "float32", exact=True)
+
+
+def _no_float64(value: Any) -> str | None:
+    """Return why the function has no value in float64, or None where it has."""
+    try:
+        made = value("float64", exact=True)
+    except JacbenchError as exc:
+        told = str(exc).partition(": its function ")[2].rpartition(": call it at this point")[0]
+        return told or str(exc)
+    return None if made == "float64" else f"it is {made} for a float64 x"

@@ -1,0 +1,86 @@
+"""What a library's two modes give for a few random vectors, and whether they agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jacbench.layout import Array
+from jacbench.picking import differences
+from jacbench.picking.by_products import DIRECTIONS
+from jacbench.picking.witnesses import Witnesses
+from jacbench.tree import Tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class Products:
+    """Products with the Jacobian at each of some points.
+
+    Attributes
+    ----------
+    forward, reverse
+        The methods that gave them; empty where none could.
+    tangents
+        V, standard normal, (n, K).
+    cotangents
+        U, standard normal, (K, m).
+    along
+        At each point a W that moves every input in proportion to itself, (n, K).
+    pushed, pushed_along
+        J V and J W at each point, (m, K); nothing without a forward mode.
+    pulled
+        U J at each point, (K, n); nothing without a reverse mode.
+    """
+
+    forward: str
+    reverse: str
+    tangents: Array
+    cotangents: Array
+    along: Sequence[Array]
+    pushed: Sequence[Array]
+    pushed_along: Sequence[Array]
+    pulled: Sequence[Array]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The methods that answered."""
+        return tuple(name for name in (self.forward, self.reverse) if name)
+
+    @property
+    def agreement(self) -> float | None:
+        """How far (U J) V is from U (J V), over its size for typical vectors; None without both.
+
+        Both are K x K numbers, each a sum over all of J: a wrong entry in either shows.
+        """
+        if not (self.forward and self.reverse):
+            return None
+        errors = []
+        for JV, UJ in zip(self.pushed, self.pulled, strict=True):
+            size = max(float(np.linalg.norm(JV)), float(np.linalg.norm(UJ)))
+            gap = float(np.linalg.norm(self.cotangents @ JV - UJ @ self.tangents))
+            errors.append(gap / (size * math.sqrt(DIRECTIONS) or 1.0))
+        return max(errors)
+
+
+def multiply(witnesses: Witnesses, points: Sequence[Tree], n: int, m: int, seed: int) -> Products:
+    """Ask the library for products at each of ``points``."""
+    rng = np.random.default_rng([seed, 0x7247])
+    tangents = rng.standard_normal((n, DIRECTIONS))
+    cotangents = rng.standard_normal((DIRECTIONS, m))
+    along = [differences.directions(x, seed, DIRECTIONS) for x in points]
+    both = [np.concatenate([tangents, moves], axis=1) for moves in along]
+    forward, found = witnesses.forward(points, both)
+    reverse, pulled = witnesses.reverse(points, cotangents)
+    return Products(
+        forward=forward,
+        reverse=reverse,
+        tangents=tangents,
+        cotangents=cotangents,
+        along=along,
+        pushed=[product[:, :DIRECTIONS] for product in found],
+        pushed_along=[product[:, DIRECTIONS:] for product in found],
+        pulled=pulled,
+    )

@@ -1,0 +1,191 @@
+"""An answer as a person reads it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from jacbench.markup import printable
+from jacbench.memory import format_size
+from jacbench.picking.answer import Answer, Row
+from jacbench.picking.candidate import SUMMARIES
+from jacbench.statistics import Interval
+from jacbench.table import format_seconds
+
+HEAD = ("method", "time", "± 95 %", "x pick", "preparation", "worth it from", "memory", "")
+_RACED = ("picked", "equal", "slower", "dropped")
+_STYLES = {"picked": "bold green", "equal": "green"}
+_SPENT = {
+    "starting": "starting workers",
+    "looking": "looking at the function",
+    "checking": "preparing and checking",
+    "racing": "racing",
+    "compiling": "torch.compile",
+    "measuring": "measuring",
+    "memory": "memory",
+}
+
+
+def show(answer: Answer, console: Console) -> None:
+    """Print all of it. Lines are not broken: what is to be pasted stays as it is."""
+
+    def line(text: str = "", style: str = "") -> None:
+        console.print(Text(text, style), soft_wrap=True, highlight=False)
+
+    line(head(answer), "bold")
+    line()
+    for told in verdict(answer):
+        line(f"  {printable(told)}")
+    for form in _forms(answer):
+        line()
+        console.print(_table(answer, form))
+    for told in left_out(answer):
+        line(told)
+    for note in answer.notes:
+        line(f"note: {printable(note)}")
+    for form, lines in _codes(answer):
+        line()
+        line(f"To paste ({SUMMARIES[form]}):", "bold")
+        line()
+        for code in lines:
+            line(f"    {printable(code)}".rstrip())
+    line()
+    line(spent(answer), "dim")
+
+
+def head(answer: Answer) -> str:
+    """Return the line that says of what, where and in what."""
+    threads = f"{answer.threads} thread" + ("s" if answer.threads != 1 else "")
+    return printable(
+        f"{answer.name}: {answer.kind}, Jacobian {answer.m} x {answer.n}, {answer.dtype}, "
+        f"{answer.device}, {threads}"
+    )
+
+
+def verdict(answer: Answer) -> Iterator[str]:
+    """Yield the answer in a few lines: which, how fast, how much faster, how sure."""
+    best = answer.best
+    yield f"{best.candidate.label}: {format_seconds(best.seconds)}{_margin(best)}"
+    faster = _faster(answer)
+    if faster is not None:
+        yield faster
+    for form, candidate in answer.picks.items():
+        if form != answer.format:
+            yield _other_form(answer, form, answer.row(candidate))
+    if answer.equals:
+        names = ", ".join(candidate.label for candidate in answer.equals)
+        count = len(answer.equals) + 1
+        yield f"equal: no interval tells {'these' if count > 2 else 'this'} from it: {names}"
+    if not answer.decided:
+        yield "time ran out before it was clear who is fastest: allow more with --time-limit"
+    error = best.result.error if best.result is not None else None
+    accuracy = "" if error is None else f"error {error:.1g}; "
+    yield f"right: {accuracy}{answer.evidence}"
+
+
+def _margin(row: Row) -> str:
+    result = row.result
+    if result is None or result.median_s is None or result.low_s is None or result.high_s is None:
+        return " (roughly)"
+    half = max(result.high_s - result.median_s, result.median_s - result.low_s) / result.median_s
+    return f" ± {100 * half:.2g} %"
+
+
+def _faster(answer: Answer) -> str | None:
+    if answer.today is None:
+        return None
+    dense = answer.picks.get("dense")
+    if answer.speedup is None or dense is None:
+        row = answer.row(answer.today)
+        return f"{answer.today.label}, as used today: {row.fate}: {row.reason or 'not measured'}"
+    if answer.today == dense:
+        return "that is what you use today"
+    ends = _ends(answer.speedup)
+    return f"{_times(answer.speedup.estimate)} faster than {answer.today.label}{ends}"
+
+
+def _ends(interval: Interval) -> str:
+    if math.isnan(interval.low):
+        return ""
+    return f" (95 %: {_times(interval.low)} to {_times(interval.high)})"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.3g} x" if ratio < 1000 else f"{ratio:,.0f} x"
+
+
+def _other_form(answer: Answer, form: str, row: Row) -> str:
+    told = f"{SUMMARIES[form]}: {row.candidate.label}: {format_seconds(row.seconds)}"
+    dense = answer.picks.get("dense")
+    if form == "dense" or dense is None:
+        return told
+    whole, own = answer.row(dense).seconds, row.seconds
+    return f"{told}, {_times(whole / own)} faster than all of it" if whole and own else told
+
+
+def _forms(answer: Answer) -> list[str]:
+    raced = {row.candidate.format for row in answer.rows if row.fate in _RACED}
+    return [form for form in SUMMARIES if form in raced]
+
+
+def _table(answer: Answer, form: str) -> Table:
+    rows = [r for r in answer.rows if r.candidate.format == form and r.fate in _RACED]
+    rows.sort(key=lambda row: (row.fate != "picked", row.seconds or math.inf))
+    measured = [(row, _cells(row)) for row in rows]
+    kept = [i for i in range(len(HEAD)) if any(cells[i] for _, cells in measured)]
+    table = Table(title=f"{form}: {SUMMARIES[form]}", box=SIMPLE_HEAD, title_justify="left")
+    for i in kept:
+        table.add_column(HEAD[i], justify="left" if i in (0, 7) else "right", no_wrap=i == 0)
+    for row, cells in measured:
+        table.add_row(*(cells[i] for i in kept), style=_STYLES.get(row.fate, ""))
+    return table
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    result = row.result
+    measured = result is not None and result.median_s is not None
+    prepared = None if result is None else result.prepare_s
+    peak = None if result is None else result.peak_bytes
+    even = row.calls_to_break_even
+    ratio = row.ratio.estimate if row.ratio is not None else None
+    return (
+        row.candidate.label,
+        format_seconds(row.seconds),
+        _margin(row).removeprefix(" ± ") if measured else "",
+        "" if ratio is None or row.fate == "picked" else f"{ratio:.3g}",
+        format_seconds(prepared),
+        "" if even is None or even < 2 else f"{even:,.0f} calls",
+        "" if peak is None else format_size(peak),
+        row.fate,
+    )
+
+
+def left_out(answer: Answer) -> Iterator[str]:
+    """Yield what was not raced, and why: the same reason once."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in answer.rows:
+        if row.fate not in _RACED:
+            reasons.setdefault((row.fate, row.reason or ""), []).append(row.candidate.label)
+    for (fate, reason), names in reasons.items():
+        yield printable(f"{fate}: {', '.join(names)}{f': {reason}' if reason else ''}")
+
+
+def _codes(answer: Answer) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the lines to paste, those of the format asked for first."""
+    yield answer.format, answer.code[answer.format]
+    for form, lines in answer.code.items():
+        if form != answer.format:
+            yield form, lines
+
+
+def spent(answer: Answer) -> str:
+    """Return one line: what the time went to."""
+    counted = {name: s for name, s in answer.seconds.items() if s >= 0.05}
+    whole = sum(answer.seconds.values())
+    parts = [f"{seconds:.1f} s {_SPENT.get(name, name)}" for name, seconds in counted.items()]
+    return f"{whole:.1f} s: {', '.join(parts)}"

@@ -1,0 +1,1 @@
+"""What is known of a Jacobian before it is computed: zeros, blocks, a narrow middle."""

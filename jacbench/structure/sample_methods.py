@@ -1,0 +1,99 @@
+"""What the methods share that compute the blocks of all samples at once, in any library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jacbench import layout, registry, tree
+from jacbench.backend import Method, Native, Target, UnfitError
+from jacbench.errors import JacbenchError
+from jacbench.operators.batch_jacobian import SHARED
+from jacbench.structure import samples
+
+if TYPE_CHECKING:
+    from jacbench.layout import Array, Layout
+    from jacbench.problem import Problem
+    from jacbench.tree import Tree
+
+WITHOUT_SAMPLES = "it needs an axis that runs over samples, and in_axes names none"
+SHARED_INPUTS = "the samples share x: no column of the Jacobian belongs to one of them"
+
+
+class SumTrickMethod(Method):
+    """A ``batch_jacobian`` that pulls back ones for all samples: each needs inputs of its own."""
+
+    def unsupported(
+        self, problem: Problem | None, operator: str, device: str, dtype: str
+    ) -> str | None:
+        """Decline where the samples share x: their gradients would come out added up."""
+        reason = super().unsupported(problem, operator, device, dtype)
+        if reason is None and problem is not None and _first(problem.in_axes) is None:
+            return SHARED
+        return reason
+
+    def batch_axis(self, target: Target) -> int:
+        """Return the axis of x over samples; a native function is first asked for it here."""
+        axis = _first(target.in_axes)
+        if axis is None:
+            raise JacbenchError(f"{self.info.name}: {SHARED}")
+        return axis
+
+
+class PerSampleMethod(Method):
+    """The dense (m, n) Jacobian: its diagonal blocks for all samples at once, zeros elsewhere."""
+
+    def layout(self, target: Target) -> Layout:
+        """Return (m, n)."""
+        del target
+        return layout.MATRIX
+
+    def unsupported(
+        self, problem: Problem | None, operator: str, device: str, dtype: str
+    ) -> str | None:
+        """Decline a problem without samples, and one whose samples share x."""
+        reason = super().unsupported(problem, operator, device, dtype)
+        if reason is not None or problem is None:
+            return reason
+        if problem.in_axes is None:
+            return WITHOUT_SAMPLES
+        return SHARED_INPUTS if problem.in_axes[0] is None else None
+
+    def evaluated(self, target: Target) -> Callable[[Native], Native]:
+        """Return the function of x alone, as the samples are moved through it."""
+        return lambda x: target.function(x, *target.constants)
+
+    def batch_axis(self, target: Target) -> int:
+        """Return the axis of x over samples, made sure of: by moving some at x and elsewhere.
+
+        Where nothing is known of a native function, the axis is looked for.
+
+        Raises
+        ------
+        UnfitError
+            Where there is none, or where samples see each other.
+        """
+        if target.in_axes and target.in_axes[0] is None:
+            raise UnfitError(SHARED_INPUTS)
+        backend = registry.load(registry.descriptor_of(self.info.name).name)
+        function = self.evaluated(target)
+
+        def value(x: Tree) -> Array:
+            def put(leaf: Array) -> Native:
+                return backend.put(np.asarray(leaf), target.device, target.dtype)
+
+            return np.asarray(backend.to_numpy(function(tree.map_leaves(put, x))))
+
+        axes = [axis for axis in target.in_axes[:1] if axis is not None] or None
+        natives = [x for x in (target.x, target.elsewhere) if x is not None]
+        points = [tree.map_leaves(backend.to_numpy, x) for x in natives]
+        found = samples.find(value, points, axes=axes, dtype=target.dtype)
+        if found.axis is None:
+            raise UnfitError(f"no Jacobian per sample: {found.reason}")
+        return found.axis
+
+
+def _first(in_axes: tuple[int | None, ...] | None) -> int | None:
+    return in_axes[0] if in_axes else None

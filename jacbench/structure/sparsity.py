@@ -1,0 +1,212 @@
+"""How to compress the Jacobian at hand: a pattern, its check, and whether it is worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jacbench.backend import Target, UnfitError
+from jacbench.errors import JacbenchError
+from jacbench.structure import compression, search
+from jacbench.structure.compression import Compression
+from jacbench.structure.pattern import Pattern
+from jacbench.structure.search import Side, shape_of
+from jacbench.structure.verification import Products, missed
+
+DENSITY = 0.3
+"""The share of places beyond which a Jacobian is not worth compressing."""
+
+COLOURS = 0.5
+"""The same for the number of colours, as a share of min(m, n): what a dense method needs."""
+
+NEARLY = 1.5
+"""Columns and rows are both offered where neither needs more colours than this times the other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a Jacobian can be compressed.
+
+    Attributes
+    ----------
+    pattern
+        Where it may be other than zero.
+    compressions
+        The one with fewest colours first; columns before rows where they are equal. Another
+        follows where it needs hardly more.
+    notes
+        What was found, for the results file.
+    """
+
+    pattern: Pattern
+    compressions: tuple[Compression, ...]
+    notes: dict[str, str | int | float]
+
+    @property
+    def best(self) -> Compression:
+        """The compression with fewest colours."""
+        return self.compressions[0]
+
+    def noted(self, by: str, *why: str) -> Plan:
+        """Return the plan with a note of what gave the pattern, and why nothing before that did."""
+        because = {"pattern_because": "; ".join(filter(None, why))} if any(why) else {}
+        return replace(self, notes={"pattern": by, **self.notes, **because})
+
+
+def plan(
+    target: Target,
+    points: Sequence[Products],
+    detect: tuple[str, Callable[[], Pattern]] | None = None,
+    *,
+    probe: bool = True,
+) -> Plan:
+    """Find the pattern, check it at every point and compress it.
+
+    Parameters
+    ----------
+    target
+        Its own pattern, where it has one, is taken and checked.
+    points
+        Products with J at x, and elsewhere.
+    detect
+        What finds a pattern without products, and its name: tried before products are.
+    probe
+        Whether to go on to products where that finds none.
+
+    Raises
+    ------
+    UnfitError
+        Where the Jacobian is too dense for this to pay, or no pattern is found.
+    JacbenchError
+        Where a pattern was given, and is of another shape or wrong.
+    """
+    shape = shape_of(target)
+    sides, lacking = _sides(points[0], shape)
+    if target.pattern is not None:
+        return _given(target.pattern, target, points, sides).noted("given", lacking)
+    attempts = search.promising(target, points[0], sides)
+    why = [lacking] if lacking else []
+    if detect is not None:
+        by, pattern_of = detect
+        try:
+            made = _plan_of(pattern_of(), sides)
+            if _holds(made, points, target.dtype):
+                return made.noted(by, *why)
+            why.insert(0, f"{by} misses a place")
+        except UnfitError as exc:
+            why.insert(0, f"{by}: {exc}")
+        if not probe:
+            raise UnfitError(why[0])
+    probed = search.find(points, shape, attempts)
+    made = _plan_of(probed.pattern, sides)
+    if not _holds(made, points, target.dtype):
+        raise UnfitError(
+            "its products with J do not repeat: no pattern that random products give holds for "
+            "others"
+        )
+    made.notes["products"] = probed.products * len(points)
+    where = "both points" if len(points) > 1 else "the point"
+    made.notes["caveat"] = f"a coupling that is dead at {where} is not seen"
+    return made.noted("probing", *why)
+
+
+def _plan_of(pattern: Pattern, sides: Sequence[Side]) -> Plan:
+    """Return the compressions worth trying, fewest colours first; refuse what does not pay."""
+    m, n = pattern.shape
+    if pattern.nnz == 0:
+        raise UnfitError("J is zero: y does not depend on x, and there is nothing to compress")
+    if pattern.density > DENSITY:
+        raise UnfitError(
+            f"J has {pattern.nnz} of {m} x {n} places, {100 * pattern.density:.0f} %: compressing "
+            f"pays below {100 * DENSITY:.0f} %"
+        )
+    makers = {"columns": compression.by_columns, "rows": compression.by_rows}
+    made = sorted((makers[side](pattern) for side in sides), key=lambda c: c.count)
+    fewest = made[0].count
+    if fewest > COLOURS * min(m, n):
+        told = " and ".join(f"{one.count} products by {one.by}" for one in made)
+        raise UnfitError(
+            f"J takes {told} compressed, of min(m, n) = {min(m, n)} that it takes whole: "
+            f"compressing pays below {100 * COLOURS:.0f} %"
+        )
+    notes: dict[str, str | int | float] = {
+        "nnz": pattern.nnz,
+        "density": round(pattern.density, 6),
+        "colours": fewest,
+        "compressed_by": made[0].by,
+    }
+    return Plan(pattern, tuple(one for one in made if one.count <= NEARLY * fewest), notes)
+
+
+def _holds(made: Plan, points: Sequence[Products], dtype: str) -> bool:
+    return all(missed(made.best, at, dtype) is None for at in points)
+
+
+def _given(
+    pattern: Pattern, target: Target, points: Sequence[Products], sides: Sequence[Side]
+) -> Plan:
+    """Return the plan of a user's pattern, or say which place it misses."""
+    if pattern.shape != shape_of(target):
+        raise JacbenchError(
+            f"the pattern has shape {pattern.shape} and the Jacobian {shape_of(target)}: give one "
+            "boolean for each output (row) and input (column)"
+        )
+    made = _plan_of(pattern, sides)
+    for at in points:
+        wrong = missed(made.best, at, target.dtype)
+        if wrong is not None:
+            what = "row" if made.best.by == "columns" else "column"
+            raise JacbenchError(
+                f"the given pattern is wrong: {what} {wrong} of J has an entry outside of it"
+                f"{_place(made.best, at, wrong)}: mark every place that can be other than zero, or "
+                "leave the pattern out"
+            )
+    return made
+
+
+def _sides(products: Products, shape: tuple[int, int]) -> tuple[tuple[Side, ...], str]:
+    """Return by which sides products can be computed, and the library's words on the other.
+
+    One side is enough: a library may lack a forward rule, or a function have no reverse mode.
+    """
+    m, n = shape
+    working: list[Side] = []
+    raised: list[Exception] = []
+    sides: tuple[tuple[Side, int], ...] = (("columns", n), ("rows", m))
+    for side, size in sides:
+        try:
+            if products.attempt is None:
+                products.by(side)(np.ones((1, size)))
+            else:
+                products.attempt(side)
+            working.append(side)
+        except Exception as exc:  # noqa: BLE001 - the other side may do; if not, it is raised
+            raised.append(exc)
+    if not working:
+        raise raised[0]
+    why = ""
+    if raised:
+        lacks = "forward" if working == ["rows"] else "reverse"
+        said = " ".join(str(raised[0]).split())[:100]
+        why = f"no {lacks} mode here: {said}"
+    return tuple(working), why
+
+
+def _place(given: Compression, at: Products, wrong: int) -> str:
+    """Return which entry of a row (or column) the pattern misses, where one product can tell."""
+    m, n = given.pattern.shape
+    known = given.pattern.csr(np.ones(given.pattern.nnz))
+    by_columns = given.by == "columns"
+    one_hot = np.zeros((1, m if by_columns else n))
+    one_hot[0, wrong] = 1.0
+    try:
+        line = (at.pull if by_columns else at.push)(one_hot)[0]
+    except Exception:  # noqa: BLE001 - the line is known without it
+        return ""
+    held = (known[[wrong]] if by_columns else known[:, [wrong]].T).toarray()[0]
+    outside = np.flatnonzero((line != 0) & (held == 0))
+    if not outside.size:
+        return ""
+    return f", in {'column' if by_columns else 'row'} {outside[0]}"

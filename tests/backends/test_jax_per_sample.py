@@ -1,0 +1,132 @@
+"""JAX's per-sample Jacobian, in both modes, against the complex step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jacbench as jb
+from jacbench import registry
+from jacbench.backend import UnfitError
+from jacbench.errors import JacbenchError
+from jacbench.problem import Problem
+from tests.backends.per_sample import DTYPES, PROBLEMS, check, of_function, put, target
+
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+
+METHOD = "jax.per-sample"
+
+
+@pytest.fixture(autouse=True)
+def float64() -> Iterator[None]:
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_blocks_among_zeros(name: str, dtype: str) -> None:
+    notes = check("jax", PROBLEMS[name], dtype).notes
+    forward = name.startswith("more outputs") or name == "a number for each"
+    assert notes["way"] == ("jvp" if forward else "vjp")
+    assert int(notes["temp_bytes"]) >= 0
+
+
+def test_the_other_mode_takes_over_where_one_has_no_rule() -> None:
+    def looped(x: Any) -> Any:  # no reverse mode: the number of steps is not known
+        steps = jnp.int32(jnp.abs(x).max() * 0) + 3
+        return jax.lax.fori_loop(0, steps, lambda _, y: jnp.sin(y), x).sum(1)
+
+    @jax.custom_vjp
+    def reverse_alone(x: Any) -> Any:
+        return x**2
+
+    reverse_alone.defvjp(lambda x: (x**2, x), lambda x, g: (2 * x * g,))
+
+    x = np.random.default_rng(0).standard_normal((4, 2))
+    for function, way in (
+        (looped, "jvp"),
+        (lambda x: jnp.tile(reverse_alone(x), (1, 3)), "vjp"),
+    ):
+        asked = of_function("jax", function, x)
+        prepared = registry.method(METHOD).prepare(asked)
+        assert prepared.notes["way"] == way
+        J = np.asarray(prepared.call(asked.x))
+        other = jax.jacfwd if way == "jvp" else jax.jacrev
+        assert np.allclose(J, other(function)(asked.x).reshape(J.shape), rtol=1e-13, atol=0)
+
+
+def test_what_neither_mode_can_do_is_said_as_the_first_says_it() -> None:
+    def of_numpy(x: Any) -> Any:
+        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+        return jax.pure_callback(lambda x: np.asarray(x) ** 2, shape, x)
+
+    asked = of_function("jax", of_numpy, np.ones((3, 2)))
+    with pytest.raises(ValueError, match="callbacks do not support JVP") as caught:
+        registry.method(METHOD).prepare(asked)
+    assert "JAX says" in (registry.load("jax").declined(caught.value) or "")
+
+
+def test_a_nan_stays_with_its_sample() -> None:
+    x = np.array([[4.0, 9.0], [np.nan, 1.0], [16.0, 25.0]])
+    asked = of_function("jax", jnp.sqrt, np.nan_to_num(x, nan=4.0))
+    J = np.array(registry.method(METHOD).prepare(asked).call(put("jax", x)))
+    assert np.isnan(J[2, 2])
+    J[2:4, 2:4] = 0
+    assert np.allclose(J, np.diag([1 / 4, 1 / 6, 0, 0, 1 / 8, 1 / 10]), rtol=1e-15, atol=0)
+
+
+# --- what is declined ---
+
+
+def test_samples_that_see_each_other_are_declined() -> None:
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    for asked in (
+        of_function("jax", lambda x: x - x.mean(0), x),
+        # dead at x, alive at the second point
+        of_function(
+            "jax",
+            lambda x: x + jax.nn.relu(x.sum() - 100),
+            x,
+            elsewhere=put("jax", x + 50),
+        ),
+    ):
+        with pytest.raises(UnfitError, match="per sample: samples interact along axis 0"):
+            registry.method(METHOD).prepare(asked)
+
+
+def test_what_has_no_samples_is_declined() -> None:
+    method = registry.method(METHOD)
+    x = np.ones((4, 3))
+    plain = Problem(name="p", function=lambda xp, x: xp.sin(x), x=x)
+    reason = method.unsupported(plain, "jacobian", "cpu", "float64")
+    assert "in_axes names none" in (reason or "")
+    shared = Problem(
+        name="s",
+        function=lambda xp, x, c: c @ x,
+        x=x,
+        constants=(np.ones((5, 4)),),
+        in_axes=(None, 0),
+    )
+    reason = method.unsupported(shared, "jacobian", "cpu", "float64")
+    assert "the samples share x" in (reason or "")
+    with pytest.raises(UnfitError, match="the samples share x"):
+        method.prepare(target("jax", shared))
+    with pytest.raises(UnfitError, match="no Jacobian per sample: y is a number"):
+        method.prepare(of_function("jax", jnp.sum, x))
+
+
+def test_of_a_native_function_the_axis_is_found() -> None:
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 4)))
+    W = jnp.asarray(np.random.default_rng(1).standard_normal((3, 2)))
+    J = jb.jacobian(lambda x: jnp.tanh(x.T @ W), x, METHOD)
+    assert J.shape == (4, 2, 3, 4)
+    assert np.allclose(J, jax.jacrev(lambda x: jnp.tanh(x.T @ W))(x), rtol=1e-13)
+    with pytest.raises((UnfitError, JacbenchError), match="samples interact along axis 0"):
+        jb.jacobian(lambda x: x - x.mean(0), x, METHOD)

@@ -1,0 +1,45 @@
+"""Functions with one thing wrong, as the pick sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jacbench import registry
+from jacbench.picking.spelling import Spelling
+from jacbench.picking.subject import Subject
+from jacbench.problem import Problem
+
+A = np.array([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]])
+X = np.array([0.3, -0.4, 0.9])
+
+
+def subject(
+    f: Callable[..., Any],
+    x: Any = X,
+    *,
+    backend: str = "autograd",
+    dtype: str = "float64",
+    evaluates_float64: bool = True,
+    **parts: Any,
+) -> Subject:
+    """Return ``f``, native to ``backend``, as the pick's subject."""
+    known: dict[str, Any] = {"name": "f", "native": {backend: f}, "x": x}
+    return Subject(
+        problem=Problem(**known | parts),
+        backends=(backend,),
+        dtype=dtype,
+        device="cpu",
+        kind=f"{backend} function",
+        spelling=Spelling(setup=(), f="f", x="x", library=backend),
+        evaluates_float64=evaluates_float64,
+    )
+
+
+def configured(backend: str) -> Any:
+    """Return the backend as a worker has it: JAX with float64."""
+    library = registry.load(backend)
+    library.configure(1)
+    return library

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from jacbench.errors import JacbenchError
+from jacbench.structure.pattern import Pattern
+
+MARKED = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]], dtype=bool)
+
+
+def test_of_an_array_are_its_non_zeros() -> None:
+    found = Pattern.of(MARKED)
+    assert found.shape == (4, 3)
+    assert found.indptr.tolist() == [0, 2, 2, 3, 6]
+    assert found.indices.tolist() == [0, 2, 1, 0, 1, 2]
+    assert found.rows.tolist() == [0, 0, 2, 3, 3, 3]
+    assert found.nnz == 6
+    assert found.density == 0.5
+    assert Pattern.of([[0.0, float("nan")]]).indices.tolist() == [1]
+
+
+def test_of_a_sparse_array_are_its_stored_entries() -> None:
+    # a zero that is stored is a place; one that is stored twice is one place
+    rows, columns = np.array([1, 0, 1, 1]), np.array([2, 0, 0, 2])
+    data = np.array([3.0, 0.0, 1.0, -3.0])
+    found = Pattern.of(scipy.sparse.coo_array((data, (rows, columns)), shape=(2, 3)))
+    assert found.indptr.tolist() == [0, 1, 3]
+    assert found.indices.tolist() == [0, 0, 2]
+
+
+def test_of_a_pattern_is_itself() -> None:
+    pattern = Pattern.of(MARKED)
+    assert Pattern.of(pattern) is pattern
+
+
+def test_a_vector_is_none() -> None:
+    with pytest.raises(JacbenchError, match=r"has two axes, and this list has 1") as raised:
+        Pattern.of([True, False])
+    assert "\n" not in str(raised.value)
+
+
+def test_data_come_back_in_both_forms() -> None:
+    pattern, data = Pattern.of(MARKED), np.arange(1.0, 7.0)
+    dense = np.zeros(MARKED.shape)
+    dense[MARKED] = data
+    assert np.array_equal(pattern.dense(data), dense)
+    assert np.array_equal(pattern.csr(data).toarray(), dense)
+
+
+def test_the_union_holds_the_places_of_either() -> None:
+    other = np.zeros_like(MARKED)
+    other[1, 1] = other[0, 0] = True
+    found = Pattern.of(MARKED).united(Pattern.of(other))
+    assert np.array_equal(found.dense(np.ones(found.nnz)) != 0, MARKED | other)
