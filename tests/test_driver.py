@@ -271,7 +271,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
     return Watched
 
 
-TWO_BACKENDS = {"methods": ["numpy.*", "autograd.*"]}
+TWO_BACKENDS = {"methods": ["numpy.*", "autograd.j*", "autograd.v*", "autograd.make*"]}
 SEVERAL = (PROBLEM, "awkward/item-branch", "awkward/integer-input", "wrt/several-inputs")
 
 

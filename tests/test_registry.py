@@ -91,7 +91,9 @@ def test_every_backend_has_an_extra_and_every_extra_a_use() -> None:
     extras = project["optional-dependencies"]
     assert backends == set(OWN)
     # NumPy is no extra: it is always there.
-    assert set(extras) - {"all", "cuda", "dev", "data", *MODELS} == backends - {"numpy"}
+    others = {"all", "cuda", "dev", "data", "plot", "sparse", *MODELS}
+    assert set(extras) - others == backends - {"numpy"}
+    assert extras["sparse"][0] == "jacbench[jax]"
     (everything,) = extras["all"]
     assert set(re.findall(r"\w+", everything.partition("[")[2])) == backends - {"numpy"} | {"data"}
     for library, backend in MODELS.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from jacbench.cell import CellResult
 from jacbench.picking.candidate import SUMMARIES, Candidate
+from jacbench.results import json_safe
 from jacbench.statistics import Interval
 
 SCHEMA = 1
@@ -35,10 +36,17 @@ class Row:
     call_s
         A rough time of a call, where there is no better one, seconds.
     ratio
-        Its time over that of the pick of the same format, by interleaved blocks.
+        Its time over that of the pick of the same format, by interleaved blocks; where calls were
+        counted, with the share of the preparation that falls to one. Without an interval for who
+        dropped out early.
     calls_to_break_even
         From how many calls on its preparation is paid for, against the pick with the cheaper
         preparation; None where it has none to make up for.
+    start_s
+        What its compiler took to start, once for a process and not in its preparation, seconds;
+        None for what has none.
+    structure
+        What of the Jacobian's structure it relies on; empty: nothing.
     """
 
     candidate: Candidate
@@ -49,6 +57,8 @@ class Row:
     call_s: float | None = None
     ratio: Interval | None = None
     calls_to_break_even: float | None = None
+    start_s: float | None = None
+    structure: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -68,6 +78,8 @@ class Row:
             "call_s": self.call_s,
             "ratio": None if self.ratio is None else asdict(self.ratio),
             "calls_to_break_even": self.calls_to_break_even,
+            "start_s": self.start_s,
+            "structure": self.structure,
             "result": None if self.result is None else self.result.to_json(),
         }
 
@@ -167,6 +179,10 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         """Return one object, described by ``pick.schema.json`` beside this file."""
+        written: dict[str, Any] = json_safe(self._fields())
+        return written
+
+    def _fields(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
             "name": self.name,

@@ -6,6 +6,7 @@ import gc
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -126,8 +127,16 @@ class Bench(Protocol):
     def offers(self) -> Sequence[Offer]:
         """Return every candidate, with why some of them cannot."""
 
-    def enter(self, candidate: Candidate) -> Entry:
-        """Prepare and check a candidate."""
+    def enter(self, candidate: Candidate, time_limit_s: float | None = None) -> Entry:
+        """Prepare and check a candidate, within a time limit where a bench can hold one.
+
+        Raises
+        ------
+        JacbenchError
+            Where there is nothing to hold it against.
+        LostError
+            Where its process cannot be started again.
+        """
 
     def block(self, candidate: Candidate, repeats: int, iterations: int) -> Sequence[float]:
         """Return ``repeats`` times of a call, seconds, each a mean over ``iterations``.
@@ -188,7 +197,7 @@ class LocalBench:
         self._configure = configure
         self._clock = Clock()
         self._settled: dict[Candidate, Settled] = {}
-        self._tidy = False
+        self._tidy = self._frozen = False
         self._examined: Examination | None = None
         self._no_samples: str | None = None
         self._renew(subject)
@@ -291,8 +300,9 @@ class LocalBench:
             threads=self.threads,
         )
 
-    def enter(self, candidate: Candidate) -> Entry:
-        """Prepare and check a candidate, and call it a few times."""
+    def enter(self, candidate: Candidate, time_limit_s: float | None = None) -> Entry:
+        """Prepare and check a candidate, and call it a few times; nothing here ends it."""
+        del time_limit_s
         cell, method = self._cell(candidate), registry.method(candidate.method)
         begun = time.perf_counter()
         self._harness.warm_up(self._library, method, cell)
@@ -346,16 +356,13 @@ class LocalBench:
         if not self._tidy:
             # What is prepared lives as long as the bench: no collection need look at it.
             gc.collect()
-            gc.freeze()
+            if self._frozen or not gc.get_freeze_count():  # else it is the caller's to undo
+                gc.freeze()
+                self._frozen = True
             self._tidy = True
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                call(x)
-                return [self._timed(call, x, iterations) for _ in range(repeats)]
-        except Exception as exc:
-            told = scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}")
-            raise LostError(Verdict.FAILED, f"a later call raised {told}") from exc
+        with self._called_again():
+            call(x)
+            return [self._timed(call, x, iterations) for _ in range(repeats)]
 
     def _timed(self, call: Callable[[Any], Any], x: Any, iterations: int) -> float:
         started = self._clock.start()
@@ -369,10 +376,25 @@ class LocalBench:
         if settled.prepared is None:
             return None
         call, x = settled.prepared.call, settled.x
-        call(x)
-        if self.subject.device != "cpu":
-            return self._library.device_peak_bytes(lambda: call(x), self.subject.device)
-        return memory.peak_bytes(lambda: call(x)) if memory.prepare_to_measure() else None
+        with self._called_again():
+            call(x)
+            if self.subject.device != "cpu":
+                return self._library.device_peak_bytes(lambda: call(x), self.subject.device)
+            # the allocator of a caller's process stays as it is: small peaks are not seen then
+            ready = memory.prepare_to_measure() if self._configure else memory.can_measure()
+            return memory.peak_bytes(lambda: call(x)) if ready else None
+
+    @contextmanager
+    def _called_again(self) -> Iterator[None]:
+        """Raise :class:`LostError` for what a call raises that went well before."""
+        try:
+            with warnings.catch_warnings():
+                # they were kept when the candidate was settled
+                warnings.simplefilter("ignore")
+                yield
+        except Exception as exc:
+            told = scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}")
+            raise LostError(Verdict.FAILED, f"a later call raised {told}") from exc
 
     def changes(self, candidate: Candidate) -> str | None:
         """Call the candidate twice more and say how the process changed; it is put back."""
@@ -380,9 +402,13 @@ class LocalBench:
         if settled.prepared is None:
             return None
         before = process_state.take(self._library)
-        for _ in range(2):
-            settled.prepared.call(settled.x)
-        return process_state.put_back(before).reason
+        try:
+            with self._called_again():
+                for _ in range(2):
+                    settled.prepared.call(settled.x)
+        finally:
+            changes = process_state.put_back(before)
+        return changes.reason
 
     def bind(self, cpus: Sequence[int]) -> None:
         """Bind every thread of this process."""
@@ -416,5 +442,6 @@ class LocalBench:
     def close(self) -> None:
         """Let go of what was prepared."""
         self._settled.clear()
-        if self._tidy:
+        if self._frozen:
             gc.unfreeze()
+            self._frozen = self._tidy = False

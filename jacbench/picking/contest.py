@@ -9,16 +9,23 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from jacbench import scrub
 from jacbench.cell import CellResult, Verdict
+from jacbench.errors import JacbenchError
 from jacbench.picking.answer import Row
 from jacbench.picking.bench import Bench, Entry, Offer
 from jacbench.picking.candidate import Candidate
 from jacbench.picking.lost import LostError
+from jacbench.memory import format_size
 from jacbench.picking.race import HOPELESS, Standing, race
 from jacbench.statistics import Interval, median_interval, outliers, ratio_interval
 
+ONE_SHARE = 0.3
+"""Share of the time limit that one candidate may take to enter."""
+LEAST_ENTERING_S, COMPILING_S = 5.0, 120.0
+"""What it may take in any case, and what one that compiles may, seconds."""
 SAMPLE_S = 1.5e-3
 """What one sample lasts, seconds: long against the clock, short against the machine's moods."""
 REPEATS = 3
@@ -31,6 +38,10 @@ HOPELESS_PASSES = 10.0
 """A loop that cannot be faster than this many times the best so far is not tried."""
 VISITS, VISIT_S = 3, 0.2
 """Stretches and their length, seconds, in which those left are measured: as a run measures."""
+SLOW_CALLS = 4
+"""Calls that measuring one slower than a stretch takes, with a first one to warm up."""
+PAIRS, LEAST_PAIRS = 8, 3
+"""Pairs of blocks for the ratio to what is used today, and with how many it has an interval."""
 MOST_MEASURED = 4
 """Candidates of one format that are measured at length, the fastest first."""
 CHUNKS = (4, 16, 64)
@@ -88,8 +99,8 @@ class _Known:
     reason: str | None = None
     call_s: float | None = None
     ratio: Interval | None = None
+    against: Candidate | None = None
     result: CellResult | None = None
-    samples: list[list[float]] = field(default_factory=list)
 
 
 class Contest:
@@ -122,7 +133,7 @@ class Contest:
         self._known: dict[Candidate, _Known] = {}
         self.seconds: dict[str, float] = {}
         self.decided = True
-        self._allowance_s = terms.time_limit_s
+        self.speedup: Interval | None = None
         self._begun = time.monotonic()
         self._rng = random.Random(terms.seed)  # noqa: S311 - an order, no secret
         self._cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -149,6 +160,7 @@ class Contest:
                     known.fate, known.reason = "not tried", "compilers are left out"
         with self._spent("measuring"):
             self._measure()
+            self._compare()
         with self._spent("memory"):
             self._weigh()
 
@@ -162,7 +174,7 @@ class Contest:
 
     def _left(self, share: float) -> float:
         """Return how much of that share of the time limit is left, seconds."""
-        return self._begun + share * self._allowance_s - time.monotonic()
+        return self._begun + share * self.terms.time_limit_s - time.monotonic()
 
     def _formats(self) -> list[str]:
         """Return the formats in which somebody agrees."""
@@ -217,10 +229,25 @@ class Contest:
     def _enter(self, known: _Known) -> None:
         candidate = known.offer.candidate
         self.tell(f"checking {candidate.label}")
-        entry = known.entry = known.bench.enter(candidate)
-        known.result, known.call_s = entry.result, entry.call_s
+        begun = time.monotonic()
+        try:
+            entry = known.bench.enter(candidate, self._entering_s(known))
+        except JacbenchError as exc:  # what it is held against, or its process, is not to be had
+            known.fate, known.reason = str(Verdict.FAILED), scrub.one_line(exc, 300)
+            return
+        finally:
+            if known.offer.compiled:  # what compiles for seconds is not counted
+                self._begun += time.monotonic() - begun
+        known.entry, known.result, known.call_s = entry, entry.result, entry.call_s
         if entry.call_s is None:
             known.fate, known.reason = str(entry.result.verdict), entry.result.reason
+
+    def _entering_s(self, known: _Known) -> float:
+        """Return what one candidate may take to enter: one that hangs leaves time for others."""
+        if known.offer.compiled:
+            return max(COMPILING_S, self.terms.time_limit_s)
+        share = 1.0 if known.offer.candidate.method == self.terms.today else ONE_SHARE
+        return max(LEAST_ENTERING_S, share * self.terms.time_limit_s)
 
     # --- racing ---
 
@@ -246,20 +273,23 @@ class Contest:
         """Return the share of the preparation that falls to one call, where calls are counted."""
         if self.terms.calls is None:
             return {}
-        return {k.offer.candidate: _preparation_s(k) / self.terms.calls for k in running}
+        calls = self.terms.calls
+        return {k.offer.candidate: self._preparation_s(k) / calls for k in running}
 
     def _stand(self, standing: Standing) -> None:
+        winner = standing.winner
         for candidate, ratio in standing.dropped.items():
-            self._place(candidate, "dropped", Interval(ratio, math.nan, math.nan))
+            self._place(candidate, "dropped", Interval(ratio, math.nan, math.nan), winner)
         for candidate, interval in standing.ratios.items():
-            self._place(candidate, "equal" if candidate in standing.equals else "slower", interval)
-        self._place(standing.winner, "picked", Interval(1.0, 1.0, 1.0))
+            fate = "equal" if candidate in standing.equals else "slower"
+            self._place(candidate, fate, interval, winner)
+        self._place(winner, "picked", Interval(1.0, 1.0, 1.0), winner)
         self.decided = self.decided and standing.decided
 
-    def _place(self, candidate: Candidate, fate: str, ratio: Interval) -> None:
+    def _place(self, candidate: Candidate, fate: str, ratio: Interval, winner: Candidate) -> None:
         known = self._known[candidate]
         if not known.lost:
-            known.fate, known.ratio = fate, ratio
+            known.fate, known.ratio, known.against = fate, ratio, winner
 
     def _block(self, candidate: Candidate) -> float:
         known = self._known[candidate]
@@ -271,7 +301,6 @@ class Contest:
             self._lose(known, exc)
             return math.inf
         known.call_s = min(known.call_s or seconds, seconds)
-        known.samples.append([seconds])
         return seconds
 
     def _lose(self, known: _Known, exc: LostError) -> None:
@@ -319,10 +348,8 @@ class Contest:
 
     def _try_compiled(self) -> None:
         """Try what compiles for seconds: its time is not counted."""
-        begun = time.monotonic()
         with self._spent("compiling"):
             self._enter_all(compiled=True)
-        self._allowance_s += time.monotonic() - begun
         entered = [k for k in self._known.values() if k.offer.compiled and _agrees(k)]
         with self._spent("racing"):
             for form in dict.fromkeys(k.offer.candidate.format for k in entered):
@@ -339,32 +366,39 @@ class Contest:
     def _measure(self) -> None:
         """Measure who leads, who is next and what is used today, interleaved, at length."""
         chosen = [k for form in self._formats() for k in self._to_measure(form)]
-        if (today := self._known_today()) is not None and _agrees(today) and today not in chosen:
+        if (today := self._today()) is not None and _agrees(today) and today not in chosen:
             chosen.append(today)
         visits: dict[Candidate, list[list[float]]] = {k.offer.candidate: [] for k in chosen}
         for visit in range(VISITS):
             self._bind()
             for known in self._rng.sample(chosen, len(chosen)):
-                candidate = known.offer.candidate
-                slow = (known.call_s or 0.0) > VISIT_S
-                if visit and (slow or self._left(1.0) < 0):
+                if known.lost or not self._has_time(known, visit):
                     continue
+                candidate = known.offer.candidate
                 self.tell(f"measuring {candidate.label}")
-                if not known.lost:
-                    visits[candidate].append(self._stretch(known))
+                visits[candidate].append(self._stretch(known))
         for known in chosen:
             known.result = _with_figures(known, visits[known.offer.candidate])
         for form in self._formats():
-            if self._picked(form) is None:  # lost on the way
-                self._next(form)
-                self._measure_promoted(form)
+            self._fill(form)
 
-    def _measure_promoted(self, form: str) -> None:
-        """Measure who came into the place of another, if it was not yet."""
-        known = self._picked(form)
-        if known is None or known.result is None or known.result.median_s is not None:
-            return
-        known.result = _with_figures(known, [self._stretch(known) for _ in range(VISITS)])
+    def _has_time(self, known: _Known, visit: int) -> bool:
+        """Say whether to measure one now: a slow one once, and not beyond the time limit."""
+        call_s = known.call_s or 0.0
+        if call_s > VISIT_S:
+            return not visit and self._left(1.0) > SLOW_CALLS * call_s
+        return not visit or self._left(1.0) > 0
+
+    def _fill(self, form: str) -> None:
+        """Let somebody else take the place of a pick that was lost, and measure it."""
+        while self._picked(form) is None and self._next(form):
+            known = self._picked(form)
+            if known is None or known.result is None or known.result.median_s is not None:
+                return
+            if self._has_time(known, 0):
+                visits = 1 if (known.call_s or 0.0) > VISIT_S else VISITS
+                stretches = [self._stretch(known) for _ in range(visits) if not known.lost]
+                known.result = _with_figures(known, stretches)
 
     def _to_measure(self, form: str) -> list[_Known]:
         raced = [k for k in self._known.values() if k.offer.candidate.format == form]
@@ -381,35 +415,46 @@ class Contest:
             self._lose(known, exc)
             return []
 
-    def _known_today(self) -> _Known | None:
-        return next(
-            (
-                k
-                for c, k in self._known.items()
-                if c.method == self.terms.today and not c.chunk_size
-            ),
-            None,
-        )
+    def _today(self) -> _Known | None:
+        every = self._known.items()
+        whole = (k for c, k in every if c.method == self.terms.today and not c.chunk_size)
+        return next(whole, None)
 
-    def speedup(self, picked: Candidate) -> Interval | None:
-        """Return how many times faster ``picked`` is than what is used today, by paired blocks."""
-        today = self._known_today()
-        chosen = self._known[picked]
+    def _compare(self) -> None:
+        """Find how many times faster the pick is than what is used today, by paired blocks."""
+        self.speedup, today = None, self._today()
         if today is None or not _agrees(today):
-            return None
-        if today is chosen:
-            return Interval(1.0, 1.0, 1.0)
+            return
+        picked = self._picked(today.offer.candidate.format)
+        if picked is None:
+            return
+        if today is picked:
+            self.speedup = Interval(1.0, 1.0, 1.0)
+            return
         ratios: list[float] = []
-        for _ in range(8):
-            if ratios and self._left(1.0) < 0:
+        slow_s = (today.call_s or 0.0) + (picked.call_s or 0.0)
+        for _ in range(PAIRS):
+            if self._left(1.0) < (2 * slow_s if slow_s > VISIT_S or ratios else 0.0):
                 break
             self._bind()
-            pair = self._rng.sample((today, chosen), 2)
+            pair = self._rng.sample((today, picked), 2)
             seconds = {k.offer.candidate: self._block(k.offer.candidate) for k in pair}
-            ratios.append(seconds[today.offer.candidate] / seconds[picked])
-        if len(ratios) < 3:
-            return Interval(statistics.median(ratios), math.nan, math.nan)
-        return ratio_interval([ratios], confidence=0.95)
+            if today.lost or picked.lost:
+                break
+            ratios.append(seconds[today.offer.candidate] / seconds[picked.offer.candidate])
+        if picked.lost:
+            self._fill(picked.offer.candidate.format)
+            self._compare()
+        elif not today.lost:
+            self.speedup = self._speedup(today, picked, ratios)
+
+    @staticmethod
+    def _speedup(today: _Known, picked: _Known, ratios: Sequence[float]) -> Interval | None:
+        """Return the ratio by pairs; without an interval where there was no time for some."""
+        if len(ratios) >= LEAST_PAIRS:
+            return ratio_interval([ratios], confidence=0.95)
+        rough = (today.call_s or 0.0) / (picked.call_s or math.inf)
+        return Interval(statistics.median(ratios or [rough]), math.nan, math.nan)
 
     def _weigh(self) -> None:
         """Measure the memory of who leads; whoever needs more than is allowed gives way."""
@@ -417,30 +462,55 @@ class Contest:
             for bench in self.benches:
                 bench.bind(self._cpus)
         for form in self._formats():
-            while (picked := self._picked(form)) is not None:
-                self._peak(picked)
-                peak = picked.result.peak_bytes if picked.result is not None else None
-                allowed = self.terms.memory_bytes
-                if allowed is None or peak is None or peak <= allowed:
-                    break
-                picked.fate = str(Verdict.TOO_LARGE)
-                picked.reason = f"it needs {peak} bytes, more than the {allowed} allowed"
-                self._next(form)
-                self._measure_promoted(form)
-        if (today := self._known_today()) is not None and _agrees(today):
+            while (picked := self._picked(form)) is not None and not self._passes_at_last(picked):
+                self._fill(form)
+                if self._today_in(form):
+                    self._compare()
+        today = self._today()
+        if today is not None and _agrees(today) and self._has_time(today, 0):
             self._peak(today)
 
+    def _today_in(self, form: str) -> bool:
+        today = self._today()
+        return today is not None and today.offer.candidate.format == form
+
+    def _passes_at_last(self, picked: _Known) -> bool:
+        """Say whether a pick stays: within its memory, and without a trace on its process."""
+        call_s = picked.call_s or 0.0
+        if call_s > VISIT_S and self._left(1.0) < SLOW_CALLS * call_s:
+            return True
+        self._peak(picked)
+        peak = picked.result.peak_bytes if picked.result is not None else None
+        allowed = self.terms.memory_bytes
+        if allowed is not None and peak is not None and peak > allowed:
+            told = f"it needs {format_size(peak)}, more than the {format_size(allowed)} allowed"
+            self._lose(picked, LostError(Verdict.TOO_LARGE, told))
+        elif not picked.lost:
+            try:
+                changed = picked.bench.changes(picked.offer.candidate)
+            except LostError as exc:
+                self._lose(picked, exc)
+            else:
+                if changed is not None:
+                    self._lose(picked, LostError(Verdict.FAILED, changed))
+        return not picked.lost
+
     def _peak(self, known: _Known) -> None:
-        if known.result is not None and known.result.peak_bytes is None:
+        if known.result is None or known.result.peak_bytes is not None:
+            return
+        try:
             peak = known.bench.peak(known.offer.candidate)
+        except LostError as exc:
+            self._lose(known, exc)
+        else:
             known.result = replace(known.result, peak_bytes=peak)
 
     def _picked(self, form: str) -> _Known | None:
         found = (k for c, k in self._known.items() if c.format == form and k.fate == "picked")
         return next(found, None)
 
-    def _next(self, form: str) -> None:
-        """Let the fastest of the others take the place of one that needs too much memory."""
+    def _next(self, form: str) -> bool:
+        """Let the fastest of the others take an empty place; say whether there was one."""
         rest = [
             k
             for c, k in self._known.items()
@@ -448,6 +518,7 @@ class Contest:
         ]
         if rest:
             min(rest, key=lambda k: k.call_s or math.inf).fate = "picked"
+        return bool(rest)
 
     # --- the outcome ---
 
@@ -458,7 +529,7 @@ class Contest:
 
     def today(self) -> Candidate | None:
         """Return the candidate that the user is taken to use now, if it was found."""
-        known = self._known_today()
+        known = self._today()
         return None if known is None else known.offer.candidate
 
     def bench_of(self, candidate: Candidate) -> Bench:
@@ -471,46 +542,68 @@ class Contest:
         return [self._row(known, picks.get(c.format)) for c, known in self._known.items()]
 
     def _row(self, known: _Known, picked: _Known | None) -> Row:
+        ratio = self._ratio(known, picked)
         return Row(
             candidate=known.offer.candidate,
             backend=known.bench.backend,
             fate=known.fate or "not tried",
             reason=known.reason,
             result=known.result,
-            call_s=_typical_s(known, picked),
-            ratio=known.ratio,
-            calls_to_break_even=_break_even(known, picked),
+            call_s=self._typical_s(known, picked, ratio),
+            ratio=ratio,
+            calls_to_break_even=self._break_even(known, picked),
+            start_s=known.entry.start_s if known.entry and known.offer.compiled else None,
+            structure=known.offer.structure,
         )
+
+    def _ratio(self, known: _Known, picked: _Known | None) -> Interval | None:
+        """Return the time over that of the pick: who dropped out early was held against another."""
+        if known.ratio is None or picked is None or known.lost:
+            return None
+        if known.against == picked.offer.candidate:
+            return known.ratio
+        ends = [self._over_the_last(k) for k in (known, picked)]
+        if ends[0][0] != ends[1][0]:  # whoever won then was lost later
+            return None
+        return Interval(ends[0][1] / ends[1][1], math.nan, math.nan)
+
+    def _over_the_last(self, known: _Known) -> tuple[Candidate, float]:
+        """Return the winner of the last race that a chain of ratios leads to, and their product."""
+        ratio = 1.0
+        while known.against is not None and known.against != known.offer.candidate:
+            ratio *= known.ratio.estimate if known.ratio is not None else math.nan
+            known = self._known[known.against]
+        return known.offer.candidate, ratio
+
+    def _typical_s(
+        self, known: _Known, picked: _Known | None, ratio: Interval | None
+    ) -> float | None:
+        """Return the time of a call where it was not measured at length: by its ratio."""
+        best = None if picked is None or picked.result is None else picked.result.median_s
+        if best is None or ratio is None or self.terms.calls is not None:
+            return known.call_s
+        return best * ratio.estimate
+
+    def _preparation_s(self, known: _Known) -> float:
+        """Return what has to be done once, with the start of a compiler: others wait for it too."""
+        prepared = known.entry.result.prepare_s if known.entry is not None else None
+        if not known.offer.compiled:
+            return prepared or 0.0
+        beside = [k for k in self._known.values() if k.offer.compiled and k.bench is known.bench]
+        return (prepared or 0.0) + max(k.entry.start_s for k in beside if k.entry is not None)
+
+    def _break_even(self, known: _Known, other: _Known | None) -> float | None:
+        """Return from how many calls on the faster of two has made up for its preparation."""
+        if other is None or known is other or not (_agrees(known) and _agrees(other)):
+            return None
+        faster, slower = sorted((known, other), key=lambda k: k.call_s or 0.0)
+        saved = (slower.call_s or 0.0) - (faster.call_s or 0.0)
+        spent = self._preparation_s(faster) - self._preparation_s(slower)
+        return spent / saved if saved > 0 and spent > 0 else None
 
 
 def _agrees(known: _Known) -> bool:
     return known.entry is not None and known.entry.call_s is not None and not known.lost
-
-
-def _typical_s(known: _Known, picked: _Known | None) -> float | None:
-    """Return the time of a call where it was not measured at length: by its ratio to the pick."""
-    best = None if picked is None or picked.result is None else picked.result.median_s
-    if best is None or known.ratio is None:
-        return known.call_s
-    return best * known.ratio.estimate
-
-
-def _preparation_s(known: _Known) -> float:
-    entry = known.entry
-    if entry is None:
-        return 0.0
-    prepared = entry.result.prepare_s or 0.0
-    return prepared + (entry.start_s if known.offer.compiled else 0.0)
-
-
-def _break_even(known: _Known, other: _Known | None) -> float | None:
-    """Return from how many calls on the faster of two has made up for its preparation."""
-    if other is None or known is other or not (_agrees(known) and _agrees(other)):
-        return None
-    faster, slower = sorted((known, other), key=lambda k: k.call_s or 0.0)
-    saved = (slower.call_s or 0.0) - (faster.call_s or 0.0)
-    spent = _preparation_s(faster) - _preparation_s(slower)
-    return spent / saved if saved > 0 and spent > 0 else None
 
 
 def _with_figures(known: _Known, visits: Sequence[Sequence[float]]) -> CellResult | None:
@@ -526,7 +619,7 @@ def _with_figures(known: _Known, visits: Sequence[Sequence[float]]) -> CellResul
         high_s=interval.high,
         iqr_s=quartiles[2] - quartiles[0],
         outliers=outliers(pooled),
-        visits=len(visits),
+        visits=sum(1 for visit in visits if visit),
         rounds=len(pooled),
     )
 

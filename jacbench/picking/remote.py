@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import time
@@ -82,8 +83,8 @@ class RemoteBench:
         self._library: str | None = None
         self._steps: list[Callable[[], object]] = []
         self._entered: set[Candidate] = set()
-        self._lost: set[Candidate] = set()
-        self._at_rest = 0
+        self._cpus: list[int] = []
+        self._at_rest: int | None = None
         self.starting_s = 0.0
         self.described: Mapping[str, Any] = {}
 
@@ -92,6 +93,7 @@ class RemoteBench:
     def open(self) -> Mapping[str, Any]:
         """Start the worker and let it load what the user named."""
         begun = time.monotonic()
+        self._at_rest = None
         self._worker = Downward(
             [sys.executable, "-m", "jacbench.picking.worker"],
             self._folder / str(next(self._numbers)),
@@ -99,7 +101,7 @@ class RemoteBench:
         )
         limits = self._limits
         self._worker.send(threads=limits.threads, memory_bytes=limits.memory_bytes)
-        self._receive(limits.start_s, "the worker did not start")
+        self._receive(limits.start_s, f"it did not start within {limits.start_s:g} s")
         self.described = self._ask(
             "open", limits.start_s, folder=str(Path.cwd()), asked=self._asked.to_json()
         )
@@ -111,7 +113,7 @@ class RemoteBench:
         begun = time.monotonic()
         self._library = backend
         self._ask("start", self._limits.start_s, backend=backend)
-        self._at_rest = watch.resident_bytes(self._running.pid) or 0
+        self._at_rest = watch.resident_bytes(self._running.pid)
         self.starting_s += time.monotonic() - begun
 
     @property
@@ -133,8 +135,10 @@ class RemoteBench:
         self.open()
         if self._library is not None:
             self.start(self._library)
-        for step in list(self._steps):
+        for step in self._steps:
             step()
+        if self._cpus:
+            self.bind(self._cpus)
 
     # --- what a bench does ---
 
@@ -171,12 +175,13 @@ class RemoteBench:
             for offer in found
         ]
 
-    def enter(self, candidate: Candidate) -> Entry:
+    def enter(self, candidate: Candidate, time_limit_s: float | None = None) -> Entry:
         """Prepare and check a candidate; one that takes the worker with it has its verdict."""
+        self._present()
+        seconds = self._limits.answer_s if time_limit_s is None else time_limit_s
         try:
-            found = self._ask("enter", self._limits.answer_s, candidate=candidate.to_json())
+            found = self._ask("enter", seconds, candidate=candidate.to_json())
         except LostError as exc:
-            self._lost.add(candidate)
             return self._without(candidate, exc.verdict, exc.reason)
         self._entered.add(candidate)
         result = CellResult.from_json(found["result"])
@@ -199,12 +204,25 @@ class RemoteBench:
         )
         return Entry(candidate=candidate, result=result)
 
-    def _present(self, candidate: Candidate) -> None:
-        """Make sure that the worker there is now has prepared the candidate."""
+    def _present(self, candidate: Candidate | None = None) -> None:
+        """Make sure that there is a worker, and that it has prepared the candidate.
+
+        Raises
+        ------
+        LostError
+            Where another worker does not get as far as the last one.
+        JacbenchError
+            Where it refuses what the last one did.
+        """
         if self._worker is None:
             self._again()
-        if candidate not in self._entered:
-            self.enter(candidate)
+        if candidate is None or candidate in self._entered:
+            return
+        entry = self.enter(candidate)
+        if entry.call_s is None:
+            result = entry.result
+            told = f"prepared again in another process, it {result.verdict}: {result.reason}"
+            raise LostError(result.verdict, told)
 
     def block(self, candidate: Candidate, repeats: int, iterations: int) -> list[float]:
         """Time some calls."""
@@ -241,8 +259,11 @@ class RemoteBench:
         return lines
 
     def bind(self, cpus: Sequence[int]) -> None:
-        """Bind the worker to processors."""
-        self._ask("bind", self._limits.answer_s, cpus=list(cpus))
+        """Bind the worker to processors, and any that follows it."""
+        self._cpus = list(cpus)
+        if self._worker is not None:
+            with contextlib.suppress(LostError):  # who needs the next one will start it
+                self._ask("bind", self._limits.answer_s, cpus=self._cpus)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return machine, versions and settings."""
@@ -291,13 +312,12 @@ class RemoteBench:
 
     def _too_much(self, worker: Downward) -> str | None:
         """Return why the worker takes more memory than it may, or None."""
-        if not self._at_rest:
-            return None
         held = watch.resident_bytes(worker.pid)
         if held is None:
             return None
-        more = held - self._at_rest
-        allowed = self._limits.memory_bytes
+        more = held - (self._at_rest or 0)
+        # what libraries hold once they are imported does not count
+        allowed = self._limits.memory_bytes if self._at_rest is not None else None
         if allowed is None:
             free = memory.available()
             allowed = None if free is None else int(MEMORY_SHARE * (free + more))

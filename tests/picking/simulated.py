@@ -74,7 +74,7 @@ class SimulatedBench:
             return (planted.by_chunk or {}).get(candidate.chunk_size, planted.call_s)
         return planted.call_s
 
-    def enter(self, candidate):
+    def enter(self, candidate, time_limit_s=None):
         self.entered.append(candidate)
         planted = self.planted[candidate.method]
         cell = Cell("p", candidate.operator, candidate.method, "sim", "cpu", "float64", 1)

@@ -238,6 +238,7 @@ def methods(library: str) -> list[str]:
         if not info.by_intermediate
         and not info.name.startswith("torch.compile-")
         and info.operator != "batch_jacobian"
+        and not info.structure
     ]
 
 
