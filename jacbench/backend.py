@@ -59,6 +59,9 @@ class MethodInfo:
         input; empty where it is neither.
     compiled
         True where ``prepare`` runs a compiler for seconds.
+    eager_form_of
+        The method that runs the same passes compiled, where this one runs them step by step:
+        without preparation, and many times slower a call.
     """
 
     name: str
@@ -68,6 +71,7 @@ class MethodInfo:
     structure: str = ""
     mode: Literal["", "forward", "reverse"] = ""
     compiled: bool = False
+    eager_form_of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

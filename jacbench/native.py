@@ -9,7 +9,7 @@ from typing import Any
 
 from jacbench import registry, tree
 from jacbench.backend import Native
-from jacbench.errors import JacbenchError
+from jacbench.errors import JacbenchError, unknown
 from jacbench.layout import SparseLayout
 from jacbench.native_call import Call
 from jacbench.structure import formats
@@ -66,6 +66,9 @@ def jacobian(
     Notes
     -----
     Nothing global is changed: threads, float64 in JAX and TF32 are as the caller set them.
+
+    What ``auto`` keeps, it keeps as :func:`prepare` does: f is taken to be a function of x alone,
+    and what it closes over to stay the same.
     """
     if method == AUTO:
         return _by_pick(f, x, chunk_size, cache, matrix=matrix)
@@ -107,16 +110,33 @@ def prepare(
     -------
     A function of x, which returns what the function of the operator's name returns.
 
+    Raises
+    ------
+    JacbenchError
+        As :func:`jacobian`; and where a method that uses structure finds none.
+
     Notes
     -----
     What a traced method (of JAX, or one that uses structure) has seen of what ``f`` closes over is
     kept, as under ``jax.jit``: f is taken to be a function of x alone.
     """
+    if method == AUTO:
+        raise JacbenchError(
+            "prepare(method='auto'): name a method: jacbench.pick(f, x).method is the fastest"
+        )
     operator = registry.method(method).info.operator
     if operator not in _PREPARED:
         raise JacbenchError(
             f"prepare(method={method!r}): it computes {operator}: give a method of "
             f"{', '.join(_PREPARED)}"
+        )
+    if operator == "sparse_jacobian":
+        if form not in formats.FORMATS:
+            raise unknown("format", form, formats.FORMATS)
+    elif form != "csr":
+        raise JacbenchError(
+            f"prepare(method={method!r}, form={form!r}): it computes {operator}: form is for a "
+            "sparse one: leave it out"
         )
     asked = Call(operator, f, x, method, chunk_size, in_axis=in_axis, pattern=pattern)
     return Derivative(asked, form)
@@ -137,6 +157,10 @@ class Derivative:
     def matrix(self, x: Tree) -> Native:
         """Return the (m, n) array of a whole Jacobian at ``x``."""
         asked = self._asked
+        if asked.operator.name != "jacobian":
+            raise JacbenchError(
+                f"{asked.who}: its result is no (m, n) array: prepare a method of jacobian"
+            )
         return asked.as_matrix(asked.arranged(self._call(asked.like_x(x))))
 
 

@@ -135,10 +135,14 @@ class Call:
 
     def like_x(self, x: Tree) -> Tree:
         """Return ``x`` as the method takes it, or raise where it is not like the one prepared."""
-        own = tree.map_leaves(lambda leaf: _input(self.who, self.backend, leaf), x)
-        for name, known, leaf in zip(
-            tree.names(self.x), tree.leaves(self.x), tree.leaves(own), strict=True
-        ):
+        names, given = tree.names(self.x), tree.names(x)
+        if given != names:
+            raise JacbenchError(
+                f"{self.who}: prepared for x that holds {_listed(names)}, and given "
+                f"{_listed(given)}: prepare it for that"
+            )
+        own = tree.map_leaves(self._like_leaf, x)
+        for name, known, leaf in zip(names, tree.leaves(self.x), tree.leaves(own), strict=True):
             if tuple(leaf.shape) != tuple(known.shape) or leaf.dtype != known.dtype:
                 raise JacbenchError(
                     f"{self.who}: prepared for x{name} of shape {tuple(known.shape)} and "
@@ -146,6 +150,12 @@ class Call:
                     "for that"
                 )
         return own
+
+    def _like_leaf(self, leaf: Any) -> Native:
+        """Return one array of x; the library's own are not looked into: that would cost a copy."""
+        if self.backend.is_array(leaf):
+            return leaf
+        return _input(self.who, self.backend, leaf)
 
     def _target(self, vector: Native) -> Target:
         return Target(
@@ -249,6 +259,10 @@ def _others(method: Method, operator: str) -> str:
 
 def _backend_of(method: Method) -> str:
     return registry.descriptor_of(method.info.name).name
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"x{name}" for name in names) or "nothing"
 
 
 def _chunk(who: str, size: int | None, chunking: str) -> int | None:

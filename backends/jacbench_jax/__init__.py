@@ -42,12 +42,17 @@ descriptor = Descriptor(
     methods=(
         MethodInfo("jax.jacrev", "jax.jacrev, compiled ahead of time", mode="reverse"),
         MethodInfo("jax.jacfwd", "jax.jacfwd, compiled ahead of time", mode="forward"),
-        MethodInfo("jax.jacrev-eager", "jax.jacrev without jit", mode="reverse"),
-        MethodInfo("jax.jacfwd-eager", "jax.jacfwd without jit", mode="forward"),
+        MethodInfo(
+            "jax.jacrev-eager", "jax.jacrev without jit", mode="reverse", eager_form_of="jax.jacrev"
+        ),
+        MethodInfo(
+            "jax.jacfwd-eager", "jax.jacfwd without jit", mode="forward", eager_form_of="jax.jacfwd"
+        ),
         MethodInfo(
             "jax.vjp-loop",
             "jax.vjp once, its pull-back per one-hot vector, without jit",
             mode="reverse",
+            eager_form_of="jax.jacrev",
         ),
         MethodInfo(
             "jax.linearize", "jax.linearize, mapped over one-hot columns, compiled", mode="forward"

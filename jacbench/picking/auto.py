@@ -10,8 +10,9 @@ import hashlib
 import json
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 from jacbench import registry, tree
@@ -25,7 +26,19 @@ TIME_LIMIT_S = 10.0
 SCHEMA = 1
 """Version of the cache file."""
 
-_kept: weakref.WeakKeyDictionary[Any, dict[str, Derivative]] = weakref.WeakKeyDictionary()
+_kept: dict[int, _Kept] = {}
+"""By the identity of a function's owner: what was prepared, for as long as that is there.
+
+By identity, as modules with arrays in them have neither a hash nor an equality that is a truth.
+"""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was prepared for one function, by the shapes of x; or for an object's methods."""
+
+    owner: Callable[[], Any]
+    prepared: dict[tuple[str, str], Derivative] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,29 +60,54 @@ def derivative(f: Callable[[Any], Any], x: Tree, cache: Path | None) -> Derivati
         A JSON file in which the choice is kept beyond this process, and looked up in the next: for
         the same source of f, shapes, dtype, device, machine and versions. None: there is none.
     """
-    key = _key(x)
-    try:
-        own = _kept.setdefault(f, {})
-    except TypeError:  # a builtin, or an object without a place for weak references
-        own = {}
-    if key not in own:
+    kept, key = _of_owner(f), (_name(f), _key(x))
+    if key not in kept.prepared:
         choice = _picked(f, x) if cache is None else _cached(f, x, cache)
         # what is kept must not keep f itself alive
-        own[key] = prepare(_weakly(f), x, choice.method, chunk_size=choice.chunk_size)
-    return own[key]
+        own = _weakly(f)
+        kept.prepared[key] = prepare(own, x, choice.method, chunk_size=choice.chunk_size)
+    return kept.prepared[key]
+
+
+def _of_owner(f: Callable[[Any], Any]) -> _Kept:
+    """Return what is kept for ``f``; for a method, which is made anew at each look, its object."""
+    owner = f.__self__ if isinstance(f, MethodType) else f
+    number = id(owner)
+    known = _kept.get(number)
+    if known is not None and known.owner() is owner:
+        return known
+    made = _Kept(_reference(owner, number))
+    _kept[number] = made
+    return made
+
+
+def _reference(owner: Any, number: int) -> Callable[[], Any]:
+    def gone(_: object) -> None:
+        _kept.pop(number, None)
+
+    try:
+        return weakref.ref(owner, gone)
+    except TypeError:  # an object without a place for weak references: it stays
+        return lambda: owner
+
+
+def _name(f: Callable[[Any], Any]) -> str:
+    return f.__name__ if isinstance(f, MethodType) else ""
 
 
 def _weakly(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a function that calls ``f`` for as long as somebody else has it."""
+    owner: Any = f.__self__ if isinstance(f, MethodType) else f
+    bound: Callable[..., Any] | None = f.__func__ if isinstance(f, MethodType) else None
     try:
-        found = weakref.ref(f)
+        found = weakref.ref(owner)
     except TypeError:
         return f
 
     def called(x: Any) -> Any:
         own = found()
         assert own is not None  # noqa: S101 - whoever calls has it
-        return own(x)
+        return own(x) if bound is None else bound(own, x)
 
     return called
 
@@ -82,9 +120,14 @@ def forget() -> None:
 def _key(x: Tree) -> str:
     """Return shapes, dtypes, devices and the structure of x as one text."""
     leaves = [
-        (name, tuple(leaf.shape), str(leaf.dtype), type(leaf).__module__, _device(leaf))
+        (
+            name,
+            tuple(getattr(leaf, "shape", ())),
+            str(getattr(leaf, "dtype", "")),
+            type(leaf).__module__,
+            _device(leaf),
+        )
         for name, leaf in zip(tree.names(x), tree.leaves(x), strict=True)
-        if hasattr(leaf, "shape")
     ]
     return repr(leaves)
 

@@ -51,6 +51,8 @@ class Offer:
         ``chunked``, ``whole`` or ``loop``, see :class:`jacbench.backend.Method`.
     compiled
         True where a compiler of seconds runs in ``prepare``.
+    eager_form_of
+        The method that runs the same passes compiled; empty: none does.
     reason
         Why it cannot do this, known beforehand; None where it may.
     """
@@ -60,6 +62,7 @@ class Offer:
     mode: str = ""
     chunking: str = "loop"
     compiled: bool = False
+    eager_form_of: str = ""
     reason: str | None = None
 
 
@@ -280,6 +283,7 @@ class LocalBench:
                 mode=info.mode,
                 chunking=method.chunking,
                 compiled=info.compiled,
+                eager_form_of=info.eager_form_of,
                 reason=self._apart(info) or refused(self._cell(candidate), problem, method, None),
             )
 
@@ -380,9 +384,13 @@ class LocalBench:
             call(x)
             if self.subject.device != "cpu":
                 return self._library.device_peak_bytes(lambda: call(x), self.subject.device)
-            # the allocator of a caller's process stays as it is: small peaks are not seen then
-            ready = memory.prepare_to_measure() if self._configure else memory.can_measure()
-            return memory.peak_bytes(lambda: call(x)) if ready else None
+            if self._configure:
+                ready = memory.prepare_to_measure()
+                return memory.peak_bytes(lambda: call(x)) if ready else None
+            try:  # the allocator of a caller's process stays as it is: small peaks are not seen
+                return memory.peak_bytes(lambda: call(x))
+            except OSError:  # a system that does not tell
+                return None
 
     @contextmanager
     def _called_again(self) -> Iterator[None]:

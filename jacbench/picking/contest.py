@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from jacbench import scrub
 from jacbench.cell import CellResult, Verdict
 from jacbench.errors import JacbenchError
+from jacbench.memory import format_size
 from jacbench.picking.answer import Row
 from jacbench.picking.bench import Bench, Entry, Offer
 from jacbench.picking.candidate import Candidate
 from jacbench.picking.lost import LostError
-from jacbench.memory import format_size
 from jacbench.picking.race import HOPELESS, Standing, race
 from jacbench.statistics import Interval, median_interval, outliers, ratio_interval
 
@@ -36,13 +36,13 @@ RACING_SHARE = 0.85
 """Share of it after which the race is ended, to measure who leads."""
 HOPELESS_PASSES = 10.0
 """A loop that cannot be faster than this many times the best so far is not tried."""
-VISITS, VISIT_S = 3, 0.2
+VISITS, VISIT_S = 3, 0.12
 """Stretches and their length, seconds, in which those left are measured: as a run measures."""
 SLOW_CALLS = 4
 """Calls that measuring one slower than a stretch takes, with a first one to warm up."""
 PAIRS, LEAST_PAIRS = 8, 3
 """Pairs of blocks for the ratio to what is used today, and with how many it has an interval."""
-MOST_MEASURED = 4
+MOST_MEASURED = 3
 """Candidates of one format that are measured at length, the fastest first."""
 CHUNKS = (4, 16, 64)
 """A chunk is tried of all rows divided by each of these, as long as that helps."""
@@ -58,12 +58,16 @@ class Terms:
     time_limit_s
         What checking and timing may take, seconds; the start of workers and compilers that run for
         seconds are not counted.
+    asked_s
+        The time limit as the user gave it, of which that is what was left; None: the same.
     calls
         How often the Jacobian is wanted; None: often, so that preparation does not count.
     memory_bytes
         What a call may need; None: nothing was said.
     compile
         False: leave out what compiles for seconds.
+    form
+        The only format that is asked for; None: every one.
     structure
         False: leave out what relies on a structure of the Jacobian.
     today
@@ -77,9 +81,11 @@ class Terms:
     """
 
     time_limit_s: float = 60.0
+    asked_s: float | None = None
     calls: int | None = None
     memory_bytes: int | None = None
     compile: bool = True
+    form: str | None = None
     structure: bool = True
     today: str | None = None
     threads: int = 1
@@ -141,7 +147,14 @@ class Contest:
             for offer in bench.offers():
                 if offer.structure and not terms.structure:
                     continue
+                if not self._is_wanted(offer.candidate):
+                    continue
                 self._known[offer.candidate] = _Known(offer, bench)
+
+    def _is_wanted(self, candidate: Candidate) -> bool:
+        """Say whether the format is asked for, or the method is what is used today."""
+        form = self.terms.form
+        return form is None or candidate.format == form or candidate.method == self.terms.today
 
     def run(self) -> None:
         """Go through all the stages."""
@@ -200,7 +213,8 @@ class Contest:
         offer = known.offer
         passes = self._passes.get(offer.mode, 1)
         share = 1.0 if offer.chunking == "loop" else 0.1
-        return share * passes * self._call_s.get(known.bench.backend, 0.0)
+        guess = share * passes * self._call_s.get(known.bench.backend, 0.0)
+        return math.inf if offer.eager_form_of else guess
 
     def _not_worth(self, known: _Known) -> str | None:
         """Return why a candidate need not be tried, or None."""
@@ -208,7 +222,11 @@ class Contest:
         if offer.candidate.method == self.terms.today:
             return None
         if self._left(ENTERING_SHARE) < 0:
-            return f"the time limit of {self.terms.time_limit_s:g} s leaves no time for it"
+            asked_s = self.terms.asked_s or self.terms.time_limit_s
+            return f"the time limit of {asked_s:g} s leaves no time for it"
+        twin = self._known.get(replace(offer.candidate, method=offer.eager_form_of))
+        if twin is not None and _agrees(twin) and self.terms.calls is None:
+            return f"{offer.eager_form_of} runs the same passes, compiled"
         best = self._best_s(offer.candidate.format)
         if offer.chunking != "loop" or not offer.mode or best is None:
             return None

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jacbench import memory
+from jacbench import memory, process_state, registry, scrub
 from jacbench.cell import Verdict
 from jacbench.errors import JacbenchError
+from jacbench.picking import basis
 from jacbench.picking.answer import Answer, Row
 from jacbench.picking.asking import Asked
 from jacbench.picking.bench import Bench, LocalBench, Look
@@ -20,6 +21,7 @@ from jacbench.picking.candidate import FORMATS, Candidate
 from jacbench.picking.contest import Contest, Terms
 from jacbench.picking.lost import LostError
 from jacbench.picking.remote import Limits, RemoteBench
+from jacbench.picking.subject import Subject
 from jacbench.structure.samples import Samples
 
 TODAY: Mapping[str, str] = {
@@ -29,9 +31,24 @@ TODAY: Mapping[str, str] = {
 }
 """By backend, what people are taken to use where they do not say: the plain call of its manual."""
 
+_FAULTS = frozenset(str(verdict) for verdict in Verdict if verdict.is_fault)
 _PREFERRED = ("dense", "csr", "blocks", "factors")
 
 Tell = Callable[[str], None]
+
+
+def contestants(backends: Sequence[str]) -> list[str]:
+    """Return those of ``backends`` that are no reference: those are not ranked."""
+    from jacbench import registry  # noqa: PLC0415 - a command line starts without it
+
+    known = registry.descriptors()
+    found = [name for name in backends if not known[name].oracle]
+    if not found:
+        raise JacbenchError(
+            f"the function is written for {', '.join(backends)} alone, a reference: give one over "
+            "torch, JAX or autograd, or f(xp, x)"
+        )
+    return found
 
 
 def quiet(what: str) -> None:
@@ -91,8 +108,6 @@ class Wanted:
         if self.memory is not None:
             memory.parse_size(self.memory)
         if self.today is not None:
-            from jacbench import registry  # noqa: PLC0415 - only where something was said
-
             registry.descriptor_of(self.today)
 
     @property
@@ -179,7 +194,24 @@ def pick_here(f: Any, x: Any, wanted: Wanted, tell: Tell = quiet, **options: Any
     """
     from jacbench.picking import subject as subjects  # noqa: PLC0415 - loads what f needs
 
-    subject = subjects.of(f, x, **options)
+    with _left_as_it_was("numpy"):
+        subject = subjects.of(f, x, **options)
+        with _left_as_it_was(*contestants(subject.backends)):
+            return _pick_subject(subject, wanted, tell)
+
+
+@contextmanager
+def _left_as_it_was(*backends: str) -> Iterator[None]:
+    """Put back what calls change: random numbers drawn, what an interrupted one left behind."""
+    before = [process_state.take(registry.load(backend)) for backend in backends]
+    try:
+        yield
+    finally:
+        for state in before:
+            process_state.put_back(state, first_use=True)
+
+
+def _pick_subject(subject: Subject, wanted: Wanted, tell: Tell) -> Answer:
     benches = [
         LocalBench(
             subject,
@@ -188,7 +220,7 @@ def pick_here(f: Any, x: Any, wanted: Wanted, tell: Tell = quiet, **options: Any
             memory_bytes=wanted.memory_bytes,
             configure=False,
         )
-        for backend in subject.backends
+        for backend in contestants(subject.backends)
     ]
     described = {
         "name": subject.problem.name,
@@ -208,42 +240,116 @@ def pick_named(asked: Asked, wanted: Wanted, tell: Tell = quiet) -> Answer:
     limits = Limits(
         threads=wanted.threads,
         memory_bytes=wanted.memory_bytes,
+        start_s=max(60.0, wanted.time_limit_s),
         answer_s=max(30.0, wanted.time_limit_s),
     )
     begun = time.monotonic()
-    with _workers(asked, limits, tell) as benches:
+    with _workers(asked, limits, tell) as (benches, left_out):
         starting_s = time.monotonic() - begun
         described = benches[0].described
+        described = {**described, "notes": [*described["notes"], *left_out]}
         return _decide(benches, described, wanted, tell, starting_s=starting_s, bind=True)
 
 
 @contextmanager
-def _workers(asked: Asked, limits: Limits, tell: Tell) -> Iterator[list[RemoteBench]]:
-    """Start a worker for each library that can do it; the first says which those are."""
+def _workers(
+    asked: Asked, limits: Limits, tell: Tell
+) -> Iterator[tuple[list[RemoteBench], list[str]]]:
+    """Start a worker for each library that can do it; the first says which those are.
+
+    With why a library is left out, a line each.
+    """
     benches: list[RemoteBench] = []
+    refusals: dict[str, JacbenchError] = {}
     with tempfile.TemporaryDirectory(prefix="jacbench-pick-", ignore_cleanup_errors=True) as root:
+        every: list[RemoteBench] = []
+
+        def opened() -> RemoteBench:
+            every.append(RemoteBench(asked, Path(root) / str(len(every)), limits))
+            with _lost_is_told(f"{asked.named}: the process that loads and calls it was lost"):
+                every[-1].open()
+            return every[-1]
+
         try:
             tell(f"loading {asked.named}")
-            benches.append(RemoteBench(asked, Path(root) / "0", limits))
-            backends = list(_opened(benches[0])["backends"])
-            tell(f"starting {backends[0]}")
-            benches[0].start(backends[0])
-            for number, backend in enumerate(backends[1:], start=1):
+            first: RemoteBench | None = opened()
+            assert first is not None  # noqa: S101 - just opened
+            for backend in contestants(first.described["backends"]):
                 tell(f"starting {backend}")
-                benches.append(RemoteBench(asked, Path(root) / str(number), limits))
-                _opened(benches[-1])
-                benches[-1].start(backend)
-            yield benches
+                try:
+                    bench, first = first or opened(), None
+                    with _lost_is_told("its process was lost as it started"):
+                        bench.start(backend)
+                except JacbenchError as exc:
+                    refusals[backend] = exc
+                else:
+                    benches.append(bench)
+            if not benches:
+                raise next(iter(refusals.values()))
+            yield benches, [_left_out(name, exc) for name, exc in refusals.items()]
         finally:
-            for bench in benches:
+            for bench in every:
                 bench.close()
 
 
-def _opened(bench: RemoteBench) -> Mapping[str, Any]:
+@contextmanager
+def _lost_is_told(what: str) -> Iterator[None]:
     try:
-        return bench.open()
+        yield
     except LostError as exc:
-        raise JacbenchError(f"the worker that loads the file was lost: {exc.reason}") from None
+        raise JacbenchError(f"{what}: {exc.reason}") from None
+
+
+def _left_out(backend: str, exc: JacbenchError) -> str:
+    return f"{backend} is left out: {scrub.one_line(exc, 300)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What one library's bench says before anything is prepared."""
+
+    bench: Bench
+    look: Look
+    samples: Samples
+    evidence: str
+
+
+def _see_all(benches: Sequence[Bench], wanted: Wanted) -> tuple[list[_Seen], list[str]]:
+    """Let every library look at the function; return those that can, and why others cannot.
+
+    Raises
+    ------
+    JacbenchError
+        That of the first, where none can.
+    """
+    seen: list[_Seen] = []
+    refusals: dict[str, JacbenchError] = {}
+    for bench in benches:
+        try:
+            with _lost_is_told("calling the function, or its derivative, ended its process"):
+                seen.append(_see(bench, wanted))
+        except JacbenchError as exc:
+            refusals[bench.backend] = exc
+    if not seen:
+        raise next(iter(refusals.values()))
+    lines = [_left_out(name, exc) for name, exc in refusals.items()]
+    first, alike = seen[0].look, []
+    for one in seen:
+        look = one.look
+        if (look.m, look.n, look.dtype) == (first.m, first.n, first.dtype):
+            alike.append(one)
+            continue
+        lines.append(
+            f"{one.bench.backend} is left out: its Jacobian is {look.m} x {look.n} in {look.dtype}"
+            f", that of {seen[0].bench.backend} {first.m} x {first.n} in {first.dtype}"
+        )
+    return alike, lines
+
+
+def _see(bench: Bench, wanted: Wanted) -> _Seen:
+    look = bench.examine(wanted.time_limit_s)
+    samples = bench.samples() if wanted.structure else Samples(None)
+    return _Seen(bench=bench, look=look, samples=samples, evidence=bench.evidence())
 
 
 def _decide(
@@ -257,21 +363,21 @@ def _decide(
 ) -> Answer:
     begun = time.monotonic()
     tell("looking at the function")
-    looks = {bench.backend: _look(bench, wanted) for bench in benches}
-    structure = [bench.samples() for bench in benches] if wanted.structure else [Samples(None)]
-    evidence = benches[0].evidence()
-    look = looks[benches[0].backend]
+    seen, left_out = _see_all(benches, wanted)
+    first, look = seen[0], seen[0].look
     examined_s = time.monotonic() - begun
-    today = wanted.today or TODAY.get(benches[0].backend)
+    today = wanted.today or TODAY.get(first.bench.backend)
     contest = Contest(
-        benches,
-        {backend: found.call_s for backend, found in looks.items()},
+        [one.bench for one in seen],
+        {one.bench.backend: one.look.call_s for one in seen},
         {"reverse": look.m, "forward": look.n},
         Terms(
             time_limit_s=max(1.0, wanted.time_limit_s - examined_s),
+            asked_s=wanted.time_limit_s,
             calls=wanted.calls,
             memory_bytes=wanted.memory_bytes,
             compile=wanted.compile,
+            form=wanted.form,
             structure=wanted.structure,
             today=today,
             threads=wanted.threads,
@@ -280,14 +386,24 @@ def _decide(
         ),
         tell,
     )
-    contest.run()
+    if wanted.today is not None and contest.today() is None:
+        names = ", ".join(one.bench.backend for one in seen)
+        raise JacbenchError(
+            f"--today {wanted.today}: it gives no Jacobian of this function: name a method of "
+            f"{names}, see jacbench list"
+        )
+    with _lost_is_told("the function's process could not be started again"):
+        contest.run()
     picks = contest.picks()
     form = wanted.form or next(iter(sorted(picks, key=_PREFERRED.index)), "dense")
     if form not in picks:
         raise _nothing(contest.rows(), form, picks)
-    speedup = contest.speedup(picks["dense"]) if "dense" in picks else None
     rows = contest.rows()
     seconds = {"starting": starting_s, "looking": examined_s, **contest.seconds}
+    backend = contest.bench_of(picks[form]).backend
+    told = next(one for one in seen if one.bench.backend == backend)
+    resting = (line for candidate in picks.values() for line in _basis(rows, candidate))
+    notes = [*_notes(described, told.look, told.samples), *left_out, *resting]
     return Answer(
         name=described["name"],
         kind=described["kind"],
@@ -300,22 +416,37 @@ def _decide(
         format=form,
         rows=rows,
         today=contest.today(),
-        speedup=speedup,
-        evidence=evidence,
-        notes=tuple(_notes(described, look, structure[0])),
-        code={form: contest.bench_of(c).code(c) for form, c in picks.items()},
+        speedup=contest.speedup,
+        evidence=told.evidence,
+        notes=tuple(dict.fromkeys(notes)),
+        code=_codes(contest, picks),
         calls=wanted.calls,
         decided=contest.decided,
         seconds={name: round(spent, 3) for name, spent in seconds.items()},
-        fingerprint=benches[0].fingerprint(),
+        fingerprint=_fingerprint(told.bench),
     )
 
 
-def _look(bench: Bench, wanted: Wanted) -> Look:
-    try:
-        return bench.examine(wanted.time_limit_s)
-    except LostError as exc:
-        raise JacbenchError(f"calling the function ended its process: {exc.reason}") from None
+def _basis(rows: Sequence[Row], candidate: Candidate) -> Iterator[str]:
+    row = next(row for row in rows if row.candidate == candidate)
+    if row.result is not None:
+        yield from basis.told(candidate.label, row.structure, row.result.notes)
+
+
+def _codes(contest: Contest, picks: Mapping[str, Candidate]) -> dict[str, Sequence[str]]:
+    """Return the lines to paste for each pick; none of one whose process is lost for good."""
+    found: dict[str, Sequence[str]] = {}
+    for form, candidate in picks.items():
+        try:
+            found[form] = contest.bench_of(candidate).code(candidate)
+        except (LostError, JacbenchError) as exc:
+            found[form] = [f"# {candidate.label}: {scrub.one_line(exc, 200)}"]
+    return found
+
+
+def _fingerprint(bench: Bench) -> Mapping[str, Any]:
+    with _lost_is_told("the process was lost after everything was measured"):
+        return bench.fingerprint()
 
 
 def _notes(described: Mapping[str, Any], look: Look, samples: Samples) -> Iterator[str]:
@@ -333,11 +464,11 @@ def _notes(described: Mapping[str, Any], look: Look, samples: Samples) -> Iterat
 def _nothing(rows: Sequence[Row], form: str, picks: Mapping[str, Candidate]) -> JacbenchError:
     """Return the line for a format in which no candidate has the right answer."""
     tried = [row for row in rows if row.candidate.format == form]
-    faults = [row for row in tried if row.fate in (Verdict.DISAGREES, Verdict.FAILED)]
+    faults = [row for row in tried if row.fate in _FAULTS]
     large = [row for row in tried if row.fate == Verdict.TOO_LARGE]
     others = f"; {', '.join(picks)} can be had with --format" if picks else ""
     worst = (faults or large or tried)[:1]
     told = f": {worst[0].candidate.label}: {worst[0].reason}" if worst else ""
     if large and not faults:
         others += "; products with it need no memory: jacbench.jvp and jacbench.vjp"
-    return JacbenchError(f"no method gives a right {form} Jacobian here{told}{others}")
+    return JacbenchError(f"no method was found to give a right {form} Jacobian{told}{others}")

@@ -24,6 +24,8 @@ from jacbench.structure.samples import Samples
 
 POLL_S = 0.1
 """How often a silent worker's memory is looked at, seconds."""
+IMPORTS_BYTES = 2 * 2**30
+"""What libraries may hold once they are imported, which does not count later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,8 +318,9 @@ class RemoteBench:
         if held is None:
             return None
         more = held - (self._at_rest or 0)
-        # what libraries hold once they are imported does not count
-        allowed = self._limits.memory_bytes if self._at_rest is not None else None
+        allowed = self._limits.memory_bytes
+        if allowed is not None and self._at_rest is None:
+            allowed += IMPORTS_BYTES
         if allowed is None:
             free = memory.available()
             allowed = None if free is None else int(MEMORY_SHARE * (free + more))

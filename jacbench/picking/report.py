@@ -20,6 +20,7 @@ from jacbench.table import format_seconds
 HEAD = ("method", "time", "± 95 %", "x pick", "preparation", "worth it from", "memory", "")
 _RACED = ("picked", "equal", "slower", "dropped")
 _STYLES = {"picked": "bold green", "equal": "green"}
+_COMPILERS = {"torch": "Inductor"}
 _SPENT = {
     "starting": "starting workers",
     "looking": "looking at the function",
@@ -44,6 +45,8 @@ def show(answer: Answer, console: Console) -> None:
     for form in _forms(answer):
         line()
         console.print(_table(answer, form))
+    for told in starts(answer):
+        line(told)
     for told in left_out(answer):
         line(told)
     for note in answer.notes:
@@ -97,22 +100,35 @@ def _margin(row: Row) -> str:
 
 
 def _faster(answer: Answer) -> str | None:
-    if answer.today is None:
+    today = answer.today
+    if today is None:
         return None
-    dense = answer.picks.get("dense")
-    if answer.speedup is None or dense is None:
-        row = answer.row(answer.today)
-        return f"{answer.today.label}, as used today: {row.fate}: {row.reason or 'not measured'}"
-    if answer.today == dense:
-        return "that is what you use today"
-    ends = _ends(answer.speedup)
-    return f"{_times(answer.speedup.estimate)} faster than {answer.today.label}{ends}"
+    picked = answer.picks.get(today.format)
+    if answer.speedup is None or picked is None:
+        row = answer.row(today)
+        return f"{today.label}, as used today: {row.fate}: {row.reason or 'not measured'}"
+    what = "that" if today.format == answer.format else picked.label
+    if today == picked:
+        return f"{what} is what you use today"
+    own, ratio = "" if what == "that" else f"{what}: ", answer.speedup
+    return f"{own}{_times(ratio.estimate)} faster than {today.label}{_ends(ratio)}"
 
 
 def _ends(interval: Interval) -> str:
     if math.isnan(interval.low):
         return ""
     return f" (95 %: {_times(interval.low)} to {_times(interval.high)})"
+
+
+def starts(answer: Answer) -> Iterator[str]:
+    """Yield what a compiler took to start, which no preparation holds and every process pays."""
+    by_library: dict[str, float] = {}
+    for row in answer.rows:
+        if row.start_s is not None and row.fate in _RACED:
+            by_library[row.backend] = max(by_library.get(row.backend, 0.0), row.start_s)
+    for backend, seconds in by_library.items():
+        name = _COMPILERS.get(backend, f"the compiler of {backend}")
+        yield f"{name}'s start, once per process: {format_seconds(seconds)}"
 
 
 def _times(ratio: float) -> str:
@@ -125,7 +141,9 @@ def _other_form(answer: Answer, form: str, row: Row) -> str:
     if form == "dense" or dense is None:
         return told
     whole, own = answer.row(dense).seconds, row.seconds
-    return f"{told}, {_times(whole / own)} faster than all of it" if whole and own else told
+    if not whole or not own or whole < own:
+        return told
+    return f"{told}, {_times(whole / own)} faster than all of it"
 
 
 def _forms(answer: Answer) -> list[str]:
@@ -177,10 +195,7 @@ def left_out(answer: Answer) -> Iterator[str]:
 
 def _codes(answer: Answer) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield the lines to paste, those of the format asked for first."""
-    yield answer.format, answer.code[answer.format]
-    for form, lines in answer.code.items():
-        if form != answer.format:
-            yield form, lines
+    yield from sorted(answer.code.items(), key=lambda item: item[0] != answer.format)
 
 
 def spent(answer: Answer) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +93,7 @@ class Worker:
     def enter(self, candidate: Mapping[str, Any]) -> dict[str, Any]:
         """Prepare and check a candidate."""
         entry = self.bench.enter(_candidate(candidate))
-        result = replace(entry.result)
-        return {"result": result.to_json(), "call_s": entry.call_s, "start_s": entry.start_s}
+        return {"result": entry.result.to_json(), "call_s": entry.call_s, "start_s": entry.start_s}
 
     def block(self, candidate: Mapping[str, Any], repeats: int, iterations: int) -> dict[str, Any]:
         """Time some calls."""
@@ -161,16 +160,20 @@ def _own_lines(exc: JacbenchError) -> str | None:
     if cause is None or isinstance(cause, JacbenchError):
         return None
     here = Path.cwd()
-    frames = traceback.extract_tb(cause.__traceback__)
-    own = [
-        frame
-        for frame in frames
-        if Path(frame.filename).is_relative_to(here) and "site-packages" not in frame.filename
-    ]
+    own = [f for f in traceback.extract_tb(cause.__traceback__) if _is_own(f.filename)]
     for frame in own:
-        frame.filename = str(Path(frame.filename).relative_to(here))
+        if Path(frame.filename).is_relative_to(here):
+            frame.filename = str(Path(frame.filename).relative_to(here))
     told = ["Traceback (your lines):\n", *traceback.format_list(own)]
     return "".join([*told, *traceback.format_exception_only(cause)]) if own else None
+
+
+def _is_own(file: str) -> bool:
+    """Say whether a file is the user's: no library's, not jacbench's, not Python's."""
+    path = Path(file)
+    libraries = {"site-packages", "dist-packages"} & set(path.parts)
+    shipped = (Path(os.__file__).parent, Path(__file__).parents[1])
+    return path.is_file() and not libraries and not any(map(path.is_relative_to, shipped))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def test_what_is_used_today_is_tried_however_slow():
         today="loop",
     )
     assert row(made, "loop").result.median_s == pytest.approx(2e-2, rel=0.02)
-    speedup = made.speedup(made.picks()["dense"])
+    speedup = made.speedup
     assert speedup.estimate == pytest.approx(1000, rel=0.03)
     assert speedup.low <= speedup.estimate <= speedup.high
 
