@@ -5,9 +5,10 @@ structure. Then every method is checked and timed; the fastest other than the pi
 against it in fresh interleaved blocks, beside the ratio of the picked one to itself. The regret is
 what the picked one takes longer, 0 where nothing is faster.
 
-    python benchmarks/regret.py [PATTERN ...] [--time-limit 60] [--blocks 40] [--json FILE]
+    python benchmarks/regret.py [PATTERN ...] [--no-compile] [--blocks 40] [--json FILE]
 
-Patterns are over the names of ``benchmarks/functions`` and of the catalogue.
+Patterns are over the names of ``benchmarks/functions`` and of the catalogue. ``--no-compile``
+leaves ``torch.compile`` out of the pick and of what it is held against: minutes, not hours.
 """
 # ruff: noqa: E402 - the libraries read their threads when they are imported, so those come first
 
@@ -129,21 +130,30 @@ def questions(patterns: list[str]) -> Iterator[Question]:
             yield Question(name, name.partition("/")[0], given, None, problem, None)
 
 
-def answered(question: Question, time_limit_s: float, blocks: int, seed: int) -> Found:
+def answered(question: Question, asked: argparse.Namespace, seed: int) -> Found:
     """Pick, and measure what was picked against the best of the rest."""
+    blocks = asked.blocks
     began = time.perf_counter()
     try:
-        answer = jacbench.pick(question.f, question.x, time_limit_s=time_limit_s)
+        answer = jacbench.pick(
+            question.f,
+            question.x,
+            time_limit_s=asked.time_limit,
+            form="dense",
+            compile=not asked.no_compile,
+        )
     except Exception as exc:  # noqa: BLE001 - a pick that fails is told in its row
         told = " ".join(f"{type(exc).__name__}: {exc}".split())[:200]
         return NoAnswer(question.name, question.family, f"pick: {told}")
     pick_s = time.perf_counter() - began
-    field = competitors(question, answer)
+    field = competitors(question, answer, compiled=not asked.no_compile)
     picked = chosen(question, answer, field)
     if picked is None:
         reason = field.left_out.get(answer.method, "it is no contender")
         return NoAnswer(question.name, question.family, f"{answer.method}: {reason}")
     others = [c for c in field.contenders if c.method != answer.method]
+    if asked.no_compile:
+        others = [c for c in others if not c.method.startswith("torch.compile")]
     if answer.chunk_size and (whole := field.get(answer.method)):
         others.append(dataclasses.replace(whole, method=f"{whole.method}, not chunked"))
     ratio, best = None, answer.method
@@ -164,15 +174,15 @@ def answered(question: Question, time_limit_s: float, blocks: int, seed: int) ->
     )
 
 
-def competitors(question: Question, answer: Any) -> Field:
+def competitors(question: Question, answer: Any, *, compiled: bool) -> Field:
     """Return every method on the function, those that are right.
 
     NumPy's references compete only where one of them was picked.
     """
     if question.case is not None and question.case.dtype == "float32":
-        return compete_by_consent(question.case)
+        return compete_by_consent(question.case, compiled=compiled)
     oracles = registry.descriptor_of(answer.method).oracle
-    return compete(question.problem, operator=answer.operator, oracles=oracles)
+    return compete(question.problem, operator=answer.operator, oracles=oracles, compiled=compiled)
 
 
 def chosen(question: Question, answer: Any, field: Field) -> Contender | None:
@@ -235,6 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("patterns", nargs="*", help="functions and problems (all)")
     parser.add_argument("--time-limit", type=float, default=60.0, help="of one pick, s (60)")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--blocks", type=int, default=40, help="fresh blocks of each ratio (40)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     asked = parser.parse_args()
@@ -244,7 +255,7 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 190)
     rows: list[Found] = []
     for seed, question in enumerate(questions(asked.patterns)):
-        rows.append(answered(question, asked.time_limit, asked.blocks, 2 * seed))
+        rows.append(answered(question, asked, 2 * seed))
         print(f"{len(rows)}: {question.name}", file=sys.stderr)
         if asked.json:
             asked.json.write_text(written(rows, settings, asked), encoding="utf-8")
@@ -268,6 +279,7 @@ def written(rows: list[Found], settings: dict[str, Any], asked: argparse.Namespa
         "settings": settings,
         "load": fingerprint.load(),
         "time_limit_s": asked.time_limit,
+        "compile": not asked.no_compile,
         "blocks": asked.blocks,
         "summary": summary(rows),
         "picks": {row.name: row.picked for row in rows if isinstance(row, Row)},

@@ -102,6 +102,7 @@ def compete(
     methods: Sequence[str] = (),
     chunk_size: int | None = None,
     oracles: bool = False,
+    compiled: bool = True,
 ) -> Field:
     """Settle ``problem`` by every method that matches, as a run does; keep those that agree."""
     given = {problem.name: problem}
@@ -112,6 +113,8 @@ def compete(
         oracle = registry.descriptor_of(cell.method).oracle
         if problem.written_for(cell.backend) or (oracle and not oracles):
             continue
+        if not compiled and cell.method.startswith("torch.compile"):
+            continue
         settled = harness.settle(cell)
         if settled.prepared is None:
             found.left_out[cell.method] = f"{settled.result.verdict}: {settled.result.reason}"
@@ -121,7 +124,7 @@ def compete(
     return found
 
 
-def compete_by_consent(case: Case) -> Field:
+def compete_by_consent(case: Case, *, compiled: bool = True) -> Field:
     """Do the same for a function that has no float64: the first method is the others' reference."""
     backend = registry.load(str(case.library))
     function, x = case.asked()
@@ -138,6 +141,8 @@ def compete_by_consent(case: Case) -> Field:
     for method in backend.methods():
         name = method.info.name
         if method.info.operator != "jacobian" or method.info.by_intermediate:
+            continue
+        if method.info.compiled and not compiled:
             continue
         try:
             prepared = method.prepare(target)

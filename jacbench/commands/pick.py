@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from jacbench.commands import output
+from jacbench.markup import printable
 
 
 def pick(
@@ -86,8 +88,12 @@ def pick(
         threads=threads,
         seed=seed,
     )
-    with _status() as tell:
-        answer = operation.pick_named(asked, wanted, tell)
+    try:
+        with _status() as tell:
+            answer = operation.pick_named(asked, wanted, tell)
+    except KeyboardInterrupt:
+        sys.stderr.write("jacbench: interrupted\n")
+        raise typer.Exit(output.INTERRUPTED) from None
     if not output.printed_as_json(answer.to_json(), json_file):
         from jacbench.picking import report  # noqa: PLC0415
 
@@ -104,4 +110,4 @@ def _status() -> Iterator[Callable[[str], None]]:
         yield quiet
         return
     with console.status("starting") as status:
-        yield lambda what: status.update(escape(what))
+        yield lambda what: status.update(escape(printable(what)))

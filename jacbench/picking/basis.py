@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _FOUND = {"given": "as the problem gives them", "probing": "found by random products"}
 """By what gave a pattern, how that is told; any other is a library's name."""
 
 
-def told(label: str, structure: str, notes: Mapping[str, Any]) -> Iterator[str]:
+def lines(picked: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
+    """Return what holds for each of several methods, a line once for all that share it.
+
+    ``picked`` has for each its label, and what :func:`told` takes.
+    """
+    labels: dict[str, list[str]] = {}
+    for label, structure, notes in picked:
+        for line in told(structure, notes):
+            labels.setdefault(line, []).append(label)
+    return [f"{', '.join(who)}: {line}" for line, who in labels.items()]
+
+
+def told(structure: str, notes: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each thing that has to hold for the answers of a method to be right.
 
     Parameters
     ----------
-    label
-        What the method is called.
     structure
         What it relies on, see :class:`jacbench.backend.MethodInfo`.
     notes
         What its preparation found out.
     """
     if structure == "sparse" and "nnz" in notes:
-        yield f"{label} rests on a pattern of {_pattern(notes)}"
+        yield f"by a pattern of {_pattern(notes)}"
     if structure == "bottleneck" and "k" in notes:
         constant = f"; {notes['constant']} does not depend on x" if notes.get("constant") else ""
-        yield (
-            f"{label} goes through the {notes['k']} values at {notes.get('cut', 'the cut')}"
-            f"{constant}"
-        )
+        yield f"through the {notes['k']} values at {notes.get('cut', 'the cut')}{constant}"
     if notes.get("pattern_because"):
-        yield f"{label}: {notes['pattern_because']}"
+        yield str(notes["pattern_because"])
     if notes.get("caveat"):
-        yield f"{label}: {notes['caveat']}"
+        yield str(notes["caveat"])
 
 
 def _pattern(notes: Mapping[str, Any]) -> str:

@@ -36,13 +36,19 @@ RACING_SHARE = 0.85
 """Share of it after which the race is ended, to measure who leads."""
 HOPELESS_PASSES = 10.0
 """A loop that cannot be faster than this many times the best so far is not tried."""
-VISITS, VISIT_S = 3, 0.12
+VISITS, VISIT_S = 3, 0.1
 """Stretches and their length, seconds, in which those left are measured: as a run measures."""
+ENTERING_CALLS = 5
+"""Calls of a candidate that checking it takes: three to compare, two to warm up."""
+PROBING_CALLS = 40
+"""Calls of the function that looking for a structure takes, about."""
+FIRST_SHARE = 0.1
+"""Share of the time left that what is used today may take to enter before all others."""
 SLOW_CALLS = 4
 """Calls that measuring one slower than a stretch takes, with a first one to warm up."""
 PAIRS, LEAST_PAIRS = 8, 3
 """Pairs of blocks for the ratio to what is used today, and with how many it has an interval."""
-MOST_MEASURED = 3
+MOST_MEASURED = 2
 """Candidates of one format that are measured at length, the fastest first."""
 CHUNKS = (4, 16, 64)
 """A chunk is tried of all rows divided by each of these, as long as that helps."""
@@ -208,35 +214,62 @@ class Contest:
             else:
                 self._enter(known)
 
-    def _outlook(self, known: _Known) -> float:
-        """Return a rough guess of the time of a call: loops come last."""
+    def _outlook(self, known: _Known) -> tuple[float, bool]:
+        """Return a rough guess of the time of a call: loops come last.
+
+        What has to find a structure first comes after plain methods of the cheaper mode: in a
+        short time one of those is a better answer than none.
+        """
         offer = known.offer
-        passes = self._passes.get(offer.mode, 1)
-        share = 1.0 if offer.chunking == "loop" else 0.1
-        guess = share * passes * self._call_s.get(known.bench.backend, 0.0)
-        return math.inf if offer.eager_form_of else guess
+        special = bool(offer.structure) or offer.candidate.format != "dense"
+        fewest = min(self._passes.values(), default=1) if special else 1
+        share = 1.0 if offer.chunking == "loop" and not special else 0.1
+        guess = share * self._passes.get(offer.mode, fewest) * self._of_call_s(known)
+        soon = FIRST_SHARE * self._left(1.0)
+        slow = PROBING_CALLS * self._of_call_s(known) > soon
+        if self._is_today(offer) and (slow or ENTERING_CALLS * self._least_s(known) < soon):
+            return -1.0, False  # whatever becomes of the others, that is known
+        last = bool(offer.eager_form_of) or (slow and bool(offer.structure))
+        return math.inf if last else guess, special
+
+    def _is_today(self, offer: Offer) -> bool:
+        return offer.candidate.method == self.terms.today
+
+    def _least_s(self, known: _Known) -> float:
+        """Return what a loop over passes takes at the least, seconds; 0 for what is no loop.
+
+        A pass costs at least half a call of the function: forward evaluates it, reverse more.
+        """
+        if known.offer.chunking != "loop":
+            return 0.0
+        return 0.5 * self._passes.get(known.offer.mode, 0) * self._of_call_s(known)
+
+    def _of_call_s(self, known: _Known) -> float:
+        """Return the time of one call of the function itself, seconds."""
+        return self._call_s.get(known.bench.backend, 0.0)
 
     def _not_worth(self, known: _Known) -> str | None:
         """Return why a candidate need not be tried, or None."""
         offer = known.offer
-        if offer.candidate.method == self.terms.today:
+        asked_s, least = self.terms.asked_s or self.terms.time_limit_s, self._least_s(known)
+        best = self._best_s(offer.candidate.format)
+        if best is not None and ENTERING_CALLS * least > max(0.0, self._left(1.0)):
+            return (
+                f"{self._passes[offer.mode]} passes one at a time take at least {_time(least)}, "
+                f"and it is called {ENTERING_CALLS} times to be checked: the time limit of "
+                f"{asked_s:g} s leaves no time for that"
+            )
+        if self._is_today(offer):
             return None
         if self._left(ENTERING_SHARE) < 0:
-            asked_s = self.terms.asked_s or self.terms.time_limit_s
             return f"the time limit of {asked_s:g} s leaves no time for it"
         twin = self._known.get(replace(offer.candidate, method=offer.eager_form_of))
         if twin is not None and _agrees(twin) and self.terms.calls is None:
             return f"{offer.eager_form_of} runs the same passes, compiled"
-        best = self._best_s(offer.candidate.format)
-        if offer.chunking != "loop" or not offer.mode or best is None:
-            return None
-        passes = self._passes[offer.mode]
-        # A pass costs at least half a call of the function: forward evaluates it, reverse more.
-        least = 0.5 * passes * self._call_s.get(known.bench.backend, 0.0)
-        if least <= HOPELESS_PASSES * best:
+        if best is None or least <= HOPELESS_PASSES * best:
             return None
         return (
-            f"{passes} passes one at a time take at least {_time(least)}, and "
+            f"{self._passes[offer.mode]} passes one at a time take at least {_time(least)}, and "
             f"{_time(best)} has been seen"
         )
 
@@ -264,7 +297,9 @@ class Contest:
         """Return what one candidate may take to enter: one that hangs leaves time for others."""
         if known.offer.compiled:
             return max(COMPILING_S, self.terms.time_limit_s)
-        share = 1.0 if known.offer.candidate.method == self.terms.today else ONE_SHARE
+        # what is used today may take long to compare with, once there is something to compare
+        seen = self._best_s(known.offer.candidate.format) is not None
+        share = 1.0 if seen and self._is_today(known.offer) else ONE_SHARE
         return max(LEAST_ENTERING_S, share * self.terms.time_limit_s)
 
     # --- racing ---
@@ -578,6 +613,8 @@ class Contest:
         """Return the time over that of the pick: who dropped out early was held against another."""
         if known.ratio is None or picked is None or known.lost:
             return None
+        if known is self._today() and self.speedup is not None and self.terms.calls is None:
+            return self.speedup
         if known.against == picked.offer.candidate:
             return known.ratio
         ends = [self._over_the_last(k) for k in (known, picked)]

@@ -39,8 +39,6 @@ Tell = Callable[[str], None]
 
 def contestants(backends: Sequence[str]) -> list[str]:
     """Return those of ``backends`` that are no reference: those are not ranked."""
-    from jacbench import registry  # noqa: PLC0415 - a command line starts without it
-
     known = registry.descriptors()
     found = [name for name in backends if not known[name].oracle]
     if not found:
@@ -402,8 +400,12 @@ def _decide(
     seconds = {"starting": starting_s, "looking": examined_s, **contest.seconds}
     backend = contest.bench_of(picks[form]).backend
     told = next(one for one in seen if one.bench.backend == backend)
-    resting = (line for candidate in picks.values() for line in _basis(rows, candidate))
-    notes = [*_notes(described, told.look, told.samples), *left_out, *resting]
+    resting = [
+        (row.candidate.label, row.structure, row.result.notes)
+        for row in rows
+        if row.candidate in picks.values() and row.result is not None
+    ]
+    notes = [*_notes(described, told.look, told.samples), *left_out, *basis.lines(resting)]
     return Answer(
         name=described["name"],
         kind=described["kind"],
@@ -425,12 +427,6 @@ def _decide(
         seconds={name: round(spent, 3) for name, spent in seconds.items()},
         fingerprint=_fingerprint(told.bench),
     )
-
-
-def _basis(rows: Sequence[Row], candidate: Candidate) -> Iterator[str]:
-    row = next(row for row in rows if row.candidate == candidate)
-    if row.result is not None:
-        yield from basis.told(candidate.label, row.structure, row.result.notes)
 
 
 def _codes(contest: Contest, picks: Mapping[str, Candidate]) -> dict[str, Sequence[str]]:
@@ -467,6 +463,8 @@ def _nothing(rows: Sequence[Row], form: str, picks: Mapping[str, Candidate]) -> 
     faults = [row for row in tried if row.fate in _FAULTS]
     large = [row for row in tried if row.fate == Verdict.TOO_LARGE]
     others = f"; {', '.join(picks)} can be had with --format" if picks else ""
+    if form != "dense" and not picks:
+        others = "; leave --format out for what can be had"
     worst = (faults or large or tried)[:1]
     told = f": {worst[0].candidate.label}: {worst[0].reason}" if worst else ""
     if large and not faults:

@@ -166,7 +166,12 @@ class RemoteBench:
 
     def evidence(self) -> str:
         """Say what answers are held against."""
-        told: str = self._ask("evidence", self._limits.answer_s)["told"]
+
+        def gather() -> dict[str, Any]:
+            return self._ask("evidence", self._limits.answer_s)
+
+        told: str = gather()["told"]
+        self._steps.append(gather)
         return told
 
     def offers(self) -> list[Offer]:

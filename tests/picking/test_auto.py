@@ -64,6 +64,8 @@ class Model:
     def __init__(self, factor):
         self.factor = factor
 
+    __hash__ = None
+
     def __eq__(self, other):
         return np.array([True, False])
 

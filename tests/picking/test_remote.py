@@ -110,6 +110,7 @@ def test_a_worker_lost_between_two_steps_is_brought_back_to_where_it_was(bench):
     assert len(bench.block(LOOP, 1, 1)) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no process")
 def test_binding_starts_no_worker_and_holds_for_the_next_one(bench):
     bench.examine(20.0)
     cpu = min(os.sched_getaffinity(0))

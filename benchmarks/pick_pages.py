@@ -1,0 +1,132 @@
+"""The tables of results/pick.md, from the files that the pick's benchmarks wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jacbench.markup import markdown_lines
+from jacbench.table import format_seconds
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def parts() -> dict[str, str]:
+    """Return each table by the name of its place on the page."""
+    return {
+        "structure": structure(_read("structure")),
+        "habits": habits(_read("habits")),
+        "time": time_to_answer(_read("time-to-answer")),
+        "regret": regret(_read("regret")),
+    }
+
+
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def structure(found: dict[str, Any]) -> str:
+    """Return what structure gains, each ratio beside that of the method to itself."""
+    head = ("method", "against", "its time", "the other's", "times faster", "95 %", "A/A", "part")
+    rows = []
+    for row in found["rows"]:
+        if "speedup" not in row:
+            rows.append((row["method"], row.get("other", ""), *[""] * 5, row["part"]))
+            continue
+        ratio = row["speedup"]
+        rows.append(
+            (
+                row["method"],
+                row["other"],
+                format_seconds(ratio["b_median_s"]),
+                format_seconds(ratio["a_median_s"]),
+                _digits(ratio["median"]),
+                _ends(ratio),
+                f"{row['itself']['median']:.3f}",
+                row["part"],
+            )
+        )
+    return _markdown(head, rows)
+
+
+def habits(found: dict[str, Any]) -> str:
+    """Return by how much the pick beats each habit."""
+    names = list(found["means"])
+    head = ("problem", "picked", *names, "A/A")
+    rows = [
+        (
+            row["problem"],
+            row["picked"],
+            *(
+                _digits(row["speedups"][name]["median"]) if name in row["speedups"] else ""
+                for name in names
+            ),
+            f"{row['itself']['median']:.3f}",
+        )
+        for row in found["rows"]
+    ]
+    means = [f"{_digits(found['means'][n]['mean'])} ({_ends(found['means'][n])})" for n in names]
+    rows.append(("geometric mean (95 %)", "", *means, ""))
+    return _markdown(head, rows)
+
+
+def time_to_answer(found: dict[str, Any]) -> str:
+    """Return what a pick takes beside measuring everything."""
+    head = ("problem", "pick", "every method", "share", "picked", "fastest of all")
+    rows = [
+        (
+            row["problem"],
+            f"{row['pick_s']:.1f} s",
+            f"{row['everything_s']:.1f} s ({row['methods']})",
+            f"{row['share']:.2f}",
+            row["picked"],
+            row["fastest"],
+        )
+        for row in sorted(found["rows"], key=lambda row: -row["share"])
+    ]
+    summary = found["summary"]
+    told = (
+        f"Median share {summary['median_share']:.2f}, largest {summary['largest_share']:.2f}, "
+        f"longest pick {summary['longest_pick_s']:.1f} s."
+    )
+    return f"{_markdown(head, rows)}\n\n{told}"
+
+
+def regret(found: dict[str, Any]) -> str:
+    """Return what is lost by trusting the pick."""
+    head = ("function", "picked", "fastest other", "pick / other", "95 %", "A/A")
+    rows = []
+    for row in found["rows"]:
+        ratio = row.get("ratio")
+        if ratio is None:
+            rows.append((row["name"], row.get("picked") or row.get("why") or "", *[""] * 4))
+            continue
+        rows.append(
+            (
+                row["name"],
+                row["picked"],
+                row["best"],
+                f"{ratio['median']:.3f}",
+                _ends(ratio),
+                f"{row['itself']['median']:.3f}",
+            )
+        )
+    summary = ", ".join(
+        f"{name.replace('_', ' ')} {_digits(value)}" for name, value in found["summary"].items()
+    )
+    return f"{_markdown(head, rows)}\n\n{summary}."
+
+
+def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(markdown_lines(head, rows, "---"))
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _ends(ratio: dict[str, float]) -> str:
+    return f"{_digits(ratio['low'])} to {_digits(ratio['high'])}"

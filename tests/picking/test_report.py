@@ -1,0 +1,191 @@
+"""An answer as a person reads it: every line says what was found, and nothing drives a terminal."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.picking import basis, report
+from jacbench.picking.answer import Answer, Row
+from jacbench.picking.candidate import Candidate
+from jacbench.statistics import Interval
+
+
+def row(method, fate="picked", *, median_s=1e-4, operator="jacobian", chunk=None, **parts):
+    candidate = Candidate(operator, method, chunk)
+    result = CellResult(
+        cell=Cell("f", operator, method, "lib", "cpu", "float64", 1),
+        verdict=Verdict.AGREES,
+        error=2e-16,
+        prepare_s=0.05,
+        median_s=median_s,
+        low_s=median_s and 0.99 * median_s,
+        high_s=median_s and 1.02 * median_s,
+        peak_bytes=2048,
+    )
+    known = {"backend": "lib", "result": result, "call_s": median_s or 3e-3}
+    return Row(candidate=candidate, fate=fate, **{**known, **parts})
+
+
+def answer(*rows, **parts):
+    picks = {r.candidate.format: r.candidate for r in rows if r.fate == "picked"}
+    known = {
+        "name": "model.py:f",
+        "kind": "JAX function",
+        "m": 20,
+        "n": 30,
+        "device": "cpu",
+        "dtype": "float64",
+        "threads": 1,
+        "picks": picks,
+        "format": next(iter(picks)),
+        "evidence": "two methods agree",
+        "code": {form: ["import lib", "J = lib(f)(x)"] for form in picks},
+        "seconds": {"starting": 1.0, "checking": 2.0, "memory": 0.01},
+    }
+    return Answer(rows=rows, **{**known, **parts})
+
+
+def shown(given, width=200):
+    out = io.StringIO()
+    report.show(given, Console(file=out, width=width))
+    return out.getvalue()
+
+
+A, B = Candidate("jacobian", "a"), Candidate("jacobian", "b")
+SLOWER = row("b", "slower", median_s=5e-4, ratio=Interval(5.0, 4.9, 5.1))
+
+
+def test_the_answer_stands_first_then_its_tables_then_what_to_paste():
+    text = shown(answer(row("a"), SLOWER, today=B, speedup=Interval(5.0, 4.8, 5.2)))
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[0] == "model.py:f: JAX function, Jacobian 20 x 30, float64, cpu, 1 thread"
+    assert lines[2] == "a: 100 µs ± 2 %"
+    assert lines[3] == "5 x faster than b (95 %: 4.8 x to 5.2 x)"
+    assert "right: error 2e-16; two methods agree" in lines
+    assert "To paste (the whole (m, n) matrix):" in lines
+    assert lines.index("import lib") < lines.index("J = lib(f)(x)")
+    assert lines[-1] == "3.0 s: 1.0 s starting workers, 2.0 s preparing and checking"
+
+
+def test_what_is_used_today_is_said_whatever_became_of_it():
+    told = list(report.verdict(answer(row("a"), today=A, speedup=Interval(1.0, 1.0, 1.0))))
+    assert told[1] == "that is what you use today"
+    failed = row("b", "disagrees", reason="off by 2")
+    told = list(report.verdict(answer(row("a"), failed, today=B)))
+    assert told[1] == "b, as used today: disagrees: off by 2"
+    rough = Interval(3.0, math.nan, math.nan)
+    told = list(report.verdict(answer(row("a"), SLOWER, today=B, speedup=rough)))
+    assert told[1] == "3 x faster than b"
+
+
+def test_what_is_used_today_is_compared_in_its_own_form():
+    sparse = row("s", operator="sparse_jacobian", median_s=1e-5)
+    given = answer(row("a"), SLOWER, sparse, format="csr", today=B, speedup=Interval(5.0, 4.8, 5.2))
+    told = list(report.verdict(given))
+    assert told[0].startswith("s: 10.0 µs")
+    assert told[1].startswith("a: 5 x faster than b")
+
+
+def test_another_form_is_said_to_be_faster_only_where_it_is():
+    fast = row("s", operator="sparse_jacobian", median_s=1e-5)
+    told = list(report.verdict(answer(row("a"), fast)))
+    assert told[1] == (
+        "the entries that may be other than zero: s: 10.0 µs, 10 x faster than all of it"
+    )
+    slow = row("s", operator="sparse_jacobian", median_s=1e-3)
+    assert "faster" not in list(report.verdict(answer(row("a"), slow)))[1]
+
+
+def test_equals_and_an_open_race_are_said():
+    equal = row("b", "equal", ratio=Interval(1.0, 0.99, 1.01))
+    told = list(report.verdict(answer(row("a"), equal, decided=False)))
+    assert told[1] == "equal: no interval tells this from it: b"
+    assert "--time-limit" in told[2]
+
+
+def test_the_start_of_a_compiler_stands_apart_once_for_a_library():
+    compiled = [
+        row("c", start_s=9.2, backend="torch"),
+        row("d", "slower", start_s=0.1, backend="torch"),
+        row("e", "failed", start_s=30.0, backend="other", reason="no"),
+    ]
+    assert list(report.starts(answer(*compiled))) == ["Inductor's start, once per process: 9.20 s"]
+    assert "Inductor's start" in shown(answer(*compiled))
+    assert not list(report.starts(answer(row("a"))))
+
+
+def test_the_same_reason_is_given_once():
+    rows = [row("a"), *(row(name, "unsupported", reason="no batch") for name in "bc")]
+    assert list(report.left_out(answer(*rows))) == ["unsupported: b, c: no batch"]
+
+
+def test_without_figures_times_are_rough():
+    rough = row("a", median_s=None)
+    assert next(report.verdict(answer(rough))) == "a: 3.00 ms (roughly)"
+    shown(answer(rough))
+    assert shown(answer(replace(rough, result=None)))
+
+
+def test_a_pick_without_code_is_shown():
+    assert "To paste" not in shown(answer(row("a"), code={}))
+
+
+@pytest.mark.parametrize("where", ["name", "kind", "evidence", "notes", "code", "reason"])
+def test_control_characters_do_not_reach_the_terminal(where):
+    bad = "say \x1b[31m \x07 \x9b2J"
+    parts = {
+        "notes": {"notes": (bad,)},
+        "code": {"code": {"dense": [bad]}},
+        "reason": {},
+    }.get(where, {where: bad})
+    rows = [row("a"), row("b", "failed", reason=bad if where == "reason" else "no")]
+    text = shown(answer(*rows, **parts))
+    assert not set(text) & set("\x1b\x07\x9b")
+    assert "say �[31m" in text
+
+
+def test_markup_in_a_name_is_text():
+    assert "[bold]f[/]" in shown(answer(row("a"), name="[bold]f[/]", notes=("[red]",)))
+
+
+def test_lines_to_paste_are_not_broken():
+    line = "J = " + " + ".join(["x"] * 200)
+    assert line in shown(answer(row("a"), code={"dense": [line]}), width=40)
+
+
+# --- what a structure rests on ---
+
+
+def test_a_pattern_is_told_with_its_caveat():
+    notes = {
+        "pattern": "probing",
+        "nnz": 34,
+        "colours": 3,
+        "compressed_by": "columns",
+        "caveat": "a coupling that is dead at both points is not seen",
+        "pattern_because": "asdex: is not installed",
+    }
+    shared = [(name, "sparse", notes) for name in ("lib.coloured", "lib.coloured-csr")]
+    names = "lib.coloured, lib.coloured-csr"
+    assert basis.lines(shared) == [
+        f"{names}: by a pattern of 34 places, found by random products, in 3 passes over columns",
+        f"{names}: asdex: is not installed",
+        f"{names}: a coupling that is dead at both points is not seen",
+    ]
+    (told,) = basis.told("sparse", {"pattern": "given", "nnz": 1, "colours": 1})
+    assert told == "by a pattern of 1 places, as the problem gives them, in 1 pass"
+
+
+def test_a_bottleneck_is_told_with_its_place():
+    (told,) = basis.told("bottleneck", {"k": 16, "cut": "tanh (16,)", "constant": "Jg"})
+    assert told == "through the 16 values at tanh (16,); Jg does not depend on x"
+
+
+def test_a_method_without_structure_says_nothing():
+    assert not list(basis.told("", {"way": "rows", "samples": 3}))
