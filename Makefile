@@ -40,7 +40,7 @@ power: $(VENV)/.installed
 	$(BIN)/jacbench gate --self-test --pairs 200 --cells 72 --neighbours 2
 
 pages: $(VENV)/.installed
-	$(BIN)/python benchmarks/pages.py
+	$(BIN)/python -m benchmarks.pages
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jacbench needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'

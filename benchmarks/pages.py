@@ -1,6 +1,6 @@
 """Write the tables of README.md and results/README.md anew from the files in results/.
 
-    python benchmarks/pages.py
+    python -m benchmarks.pages
 
 What stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` is replaced; the rest is prose
 and is left alone.
@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks import pick_pages
 from jacbench import read, table
 from jacbench.gating import selftest_report
 from jacbench.markup import markdown_lines
@@ -165,6 +166,7 @@ def main() -> None:
         tables=table.markdown(jacobians).strip(),
     )
     fill(RESULTS / "networks.md", tables=table.markdown(networks).strip())
+    fill(RESULTS / "pick.md", **pick_pages.parts())
     checked = read(RESULTS / VERDICTS)
     fill(RESULTS / "verdicts.md", verdicts=table.verdicts_markdown(checked).strip())
 

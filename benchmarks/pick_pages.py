@@ -97,27 +97,36 @@ def time_to_answer(found: dict[str, Any]) -> str:
 
 def regret(found: dict[str, Any]) -> str:
     """Return what is lost by trusting the pick."""
-    head = ("function", "picked", "fastest other", "pick / other", "95 %", "A/A")
+    head = ("function", "family", "picked", "regret", "fastest other", "95 %", "A/A", "pick took")
     rows = []
     for row in found["rows"]:
-        ratio = row.get("ratio")
-        if ratio is None:
-            rows.append((row["name"], row.get("picked") or row.get("why") or "", *[""] * 4))
+        if "picked" not in row:
+            rows.append((row["name"], row["family"], row["reason"], *[""] * 5))
             continue
+        ratio = row["ratio"]
         rows.append(
             (
                 row["name"],
+                row["family"],
                 row["picked"],
-                row["best"],
-                f"{ratio['median']:.3f}",
-                _ends(ratio),
+                _percent(row["regret"]),
+                row["best"] if row["regret"] else "",
+                "" if ratio is None else _ends(ratio),
                 f"{row['itself']['median']:.3f}",
+                f"{row['pick_s']:.1f} s",
             )
         )
-    summary = ", ".join(
-        f"{name.replace('_', ' ')} {_digits(value)}" for name, value in found["summary"].items()
+    whole = found["summary"]
+    told = (
+        f"{whole['functions']} functions: median regret {_percent(whole['median'])}, 95th percentile "
+        f"{_percent(whole['p95'])}, largest {_percent(whole['max'])}; over 5 % for "
+        f"{whole['notable']}; no answer for {whole['without_answer']}."
     )
-    return f"{_markdown(head, rows)}\n\n{summary}."
+    return f"{_markdown(head, rows)}\n\n{told}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

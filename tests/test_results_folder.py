@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import pages
+from benchmarks import pages, pick_pages
 from jacbench import Verdict, operators, problems, read, registry, table
 from jacbench.results import Run
 
@@ -126,3 +126,11 @@ def test_overhead_on_the_page_is_that_of_the_files(name: str, keys: str) -> None
         assert math.isfinite(row[keys]["median"])
         if row.get("judged", True):
             assert row[keys]["median"] <= {"xp": 1.05, "wrapper": 1.02}[name]
+
+
+@pytest.mark.parametrize("part", ["structure", "habits", "time", "regret"])
+def test_the_page_of_the_pick_shows_its_files(part: str) -> None:
+    page = (ROOT / "results" / "pick.md").read_text(encoding="utf-8")
+    text = pick_pages.parts()[part]
+    assert text.count("\n") > 5
+    assert text in page

@@ -175,11 +175,6 @@ def test_what_is_wrong_is_not_called(
     assert world.burnt == []
 
 
-def test_a_slow_call_is_made_twice(arm: Arm, world: World) -> None:
-    assert arm._warm(lambda x: world.burn(2.0), None) == pytest.approx(2.0)
-    assert len(world.burnt) == 2
-
-
 def test_an_unknown_command_is_none(arm: Arm) -> None:
     with pytest.raises(KeyError):
         arm.answer({"do": "__init__"})
