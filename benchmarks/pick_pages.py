@@ -118,8 +118,8 @@ def regret(found: dict[str, Any]) -> str:
         )
     whole = found["summary"]
     told = (
-        f"{whole['functions']} functions: median regret {_percent(whole['median'])}, 95th percentile "
-        f"{_percent(whole['p95'])}, largest {_percent(whole['max'])}; over 5 % for "
+        f"{whole['functions']} functions: median regret {_percent(whole['median'])}, 95th "
+        f"percentile {_percent(whole['p95'])}, largest {_percent(whole['max'])}; over 5 % for "
         f"{whole['notable']}; no answer for {whole['without_answer']}."
     )
     return f"{_markdown(head, rows)}\n\n{told}"
