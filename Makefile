@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What the caller's shell has active must not leak into this environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTEST_ADDOPTS
 
-.PHONY: bench test lint faults survival references overhead growth power pages clean
+.PHONY: bench test lint faults survival references overhead growth power worth pages clean
 
 bench: $(VENV)/.installed
 	$(BIN)/jacbench run 'basics/*' --operator jacobian
@@ -38,6 +38,13 @@ growth: $(VENV)/.installed
 power: $(VENV)/.installed
 	$(BIN)/jacbench gate --self-test --pairs 200 --cells 72
 	$(BIN)/jacbench gate --self-test --pairs 200 --cells 72 --neighbours 2
+
+worth: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sparse]'
+	$(BIN)/python benchmarks/structure.py
+	$(BIN)/python benchmarks/habits.py
+	$(BIN)/python benchmarks/time_to_answer.py
+	$(BIN)/python benchmarks/regret.py --no-compile --time-limit 30 --blocks 30
 
 pages: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.pages
