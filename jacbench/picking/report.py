@@ -17,7 +17,7 @@ from jacbench.picking.candidate import SUMMARIES
 from jacbench.statistics import Interval
 from jacbench.table import format_seconds
 
-HEAD = ("method", "time", "± 95 %", "x pick", "preparation", "worth it from", "memory", "")
+HEAD = ("method", "time", "± 95 %", "x pick", "preparation", "pick pays from", "memory", "")
 _RACED = ("picked", "equal", "slower", "dropped")
 _STYLES = {"picked": "bold green", "equal": "green"}
 _COMPILERS = {"torch": "Inductor"}
