@@ -6,6 +6,7 @@ value. The middle is one flat vector, so that the product is one of matrices, wh
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from jacbench import layout, tree
 from jacbench.backend import Prepared, Target, UnfitError
 from jacbench.structure.halves import Halves, halve
+from jacbench_jax import host_product
 from jacbench_jax.method import JaxMethod, first_ready
 from jacbench_jax.staged import memory
 from jacbench_jax.straight import Straight
@@ -158,6 +160,16 @@ class Bottleneck(Factors):
         del target
         return layout.MATRIX
 
+    def prepare(self, target: Target) -> Prepared:
+        """Compile all of it, or leave a product that is large to NumPy."""
+        m, n = math.prod(target.y_shape), sum(leaf.size for leaf in tree.leaves(target.x))
+        if not host_product.pays(target.device, m, n, target.dtype):
+            return super().prepare(target)
+        left = FACTORS.prepare(target)
+        factors = left.call
+        notes = {**left.notes, "product": "by NumPy, into large pages"}
+        return Prepared(lambda x: host_product.product(*factors(x)), notes, layout.MATRIX)
+
     def result(self, transposed: Any, Jh: Any) -> Any:
         """Multiply."""
         return transposed.T @ Jh
@@ -168,4 +180,5 @@ class Bottleneck(Factors):
         return layout.MATRIX
 
 
-METHODS = (Bottleneck("jax.bottleneck"), Factors("jax.factors"))
+FACTORS = Factors("jax.factors")
+METHODS = (Bottleneck("jax.bottleneck"), FACTORS)

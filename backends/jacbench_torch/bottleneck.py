@@ -16,6 +16,7 @@ from jacbench import layout, tree
 from jacbench.backend import Prepared, Target, UnfitError
 from jacbench.structure.halves import Halves, halve
 from jacbench_torch.method import TorchMethod, detached, gradients, prepared, unary
+from jacbench_torch.one_factor import told_its_tangent
 from jacbench_torch.straight import Straight
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Chain:
         self.halves = halves = halve(code.program)
         inner_wanted = (*halves.cut, *halves.side)
         self._inner = code.part(halves.inner.steps, code.program.inputs, inner_wanted)
-        self._outer = code.part(halves.outer.steps, inner_wanted, [code.program.output])
+        outer = code.part(halves.outer.steps, inner_wanted, [code.program.output])
+        self._outer = told_its_tangent(outer, len(halves.cut))
         self._shapes = [code.program.values[value].shape for value in halves.cut]
         self._sizes = [code.program.values[value].size for value in halves.cut]
         with torch.no_grad():

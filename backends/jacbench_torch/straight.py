@@ -133,7 +133,7 @@ def _out_of_place(node: torch.fx.Node) -> Any:
         return None
     if torch.Tag.inplace_view not in node.target.tags and not _is_new(written):
         return None
-    packet = getattr(torch.ops.aten, _name(node).removesuffix("_"), None)
+    packet = getattr(torch.ops.aten, name_of(node).removesuffix("_"), None)
     counterpart = getattr(packet, node.target._overloadname, None)
     return None if counterpart is node.target else counterpart
 
@@ -168,7 +168,7 @@ def _value(result: Any) -> Value:
 
 
 def _step(node: torch.fx.Node) -> Step:
-    name = _name(node)
+    name = name_of(node)
     return Step(
         name=name,
         reads=tuple(node.all_input_nodes),
@@ -179,7 +179,7 @@ def _step(node: torch.fx.Node) -> Step:
     )
 
 
-def _name(node: torch.fx.Node) -> str:
+def name_of(node: torch.fx.Node) -> str:
     """Return the operator's name without namespace and overload: ``tanh`` of ``aten::tanh``."""
     if isinstance(node.target, torch._ops.OpOverload):
         whole = str(node.target.name())

@@ -12,6 +12,7 @@ from jacbench import registry, tree
 from jacbench.backend import Prepared, Target, UnfitError
 
 jax = pytest.importorskip("jax")
+host_product = pytest.importorskip("jacbench_jax.host_product")
 pytest.importorskip("networkx")
 jnp = jax.numpy
 
@@ -95,6 +96,13 @@ def normalised(v: Any) -> Any:
 
 
 # --- what is found ---
+
+
+def test_a_large_product_is_left_to_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_product, "LARGE", 1)
+    found = check(lambda x: decode(encode(x)), method="jax.bottleneck")
+    assert found.notes["product"] == "by NumPy, into large pages"
+    assert "product" not in check(lambda x: decode(encode(x)), method="jax.factors").notes
 
 
 @pytest.mark.parametrize("method", METHODS)
