@@ -10,17 +10,16 @@ checking, nor measuring memory is the overhead of a cell.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import provenance
 from rich.console import Console
 from rich.table import Table
 
 import jacbench
-from jacbench import fingerprint
 
 PROBLEMS = (
     *("basics/mlp-weights", "basics/linear-sum", "basics/linear-sum-by-z"),
@@ -120,9 +119,7 @@ def main() -> None:
         f"{found['share_timing']:.0%} of all is timing"
     )
     if asked.json:
-        described = {"machine": fingerprint.machine(), "versions": fingerprint.versions()}
-        content = {**found, "cell_seconds": asked.cell_seconds, "rows": rows, **described}
-        asked.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        provenance.write(asked.json, **found, cell_seconds=asked.cell_seconds, rows=rows)
     if asked.plot:
         plot(rows, asked.plot)
 

@@ -21,8 +21,8 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
 
+import provenance
 from functions import cases
 from functions.contest import compared, compete, configure
 from interleaved import Ratio
@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 import jacbench
-from jacbench import fingerprint, problems, registry
+from jacbench import problems, registry
 from jacbench.problem import Problem
 
 HABITS = {
@@ -146,11 +146,10 @@ def means(rows: list[Row]) -> dict[str, Mean]:
 
 def render(rows: list[Row], found: dict[str, Mean]) -> Table:
     """Return the table."""
-    versions = ", ".join(f"{name} {version}" for name, version in fingerprint.versions().items())
     table = Table(
         title="A habit's time over the picked method's",
         caption="; ".join(f"{habit}: {told}" for habit, told in HABITS.items())
-        + f"\n{fingerprint.machine()['cpu']}, 1 thread; {versions}",
+        + f"\n{provenance.caption()}",
     )
     table.add_column("problem")
     table.add_column("picked")
@@ -203,16 +202,13 @@ def main() -> None:
         for habit, reason in row.left_out.items():
             print(f"{row.problem}: {habit}: {reason}")
     if asked.json:
-        content: dict[str, Any] = {
-            "machine": fingerprint.machine(),
-            "versions": fingerprint.versions(),
-            "settings": settings,
-            "load": fingerprint.load(),
-            "picks": {row.problem: row.picked for row in rows},
-            "means": {habit: dataclasses.asdict(mean) for habit, mean in found.items()},
-            "rows": [dataclasses.asdict(row) for row in rows],
-        }
-        asked.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        provenance.write(
+            asked.json,
+            settings,
+            picks={row.problem: row.picked for row in rows},
+            means={habit: dataclasses.asdict(mean) for habit, mean in found.items()},
+            rows=[dataclasses.asdict(row) for row in rows],
+        )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,12 @@ import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+
+Times: TypeAlias = npt.NDArray[np.float64]
 
 SAMPLE_S = 1.5e-3
 """How long one sample takes: long against the clock, short against the machine's moods."""
@@ -71,6 +75,22 @@ def ratio(a: Callable[[], object], b: Callable[[], object], blocks: int, seed: i
     finally:
         if collecting:
             gc.enable()
+    return summary(times_s, calls, rng)
+
+
+def summary(times_s: Times, calls: int, rng: np.random.Generator) -> Ratio:
+    """Return what the times of two functions say of their ratio.
+
+    Parameters
+    ----------
+    times_s
+        Of one call in seconds, shape (blocks, 2): a row holds both functions' of one block.
+    calls
+        How many calls a sample was, to be told.
+    rng
+        What the bootstrap draws from.
+    """
+    blocks = len(times_s)
     ratios = times_s[:, 0] / times_s[:, 1]
     resampled = np.median(ratios[rng.integers(0, blocks, (_RESAMPLES, blocks))], axis=1)
     low, high = np.quantile(resampled, [0.025, 0.975])

@@ -7,7 +7,10 @@ operations of one evaluation of the function (as XLA counts them) at the speed o
 product, whichever is longer. Any exact method evaluates the function's inner values, and returns
 all m n entries.
 
-    python benchmarks/limit.py [PATTERN ...] [--from RESULTS] [--json FILE]
+    python benchmarks/limit.py [PATTERN ...] [--from RESULTS ...] [--json FILE]
+
+Problems that match are run; those of a results file are taken from there. Without either, all are
+run.
 """
 # ruff: noqa: E402 - the libraries read their threads when they are imported, so those come first
 
@@ -21,14 +24,13 @@ import argparse
 import collections
 import dataclasses
 import importlib.util
-import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import provenance
 from functions.contest import configure
 from rich.console import Console
 from rich.table import Table
@@ -37,6 +39,7 @@ import jacbench
 from jacbench import fingerprint, problems, registry, tree
 from jacbench.cell import CellResult, Verdict
 from jacbench.problem import Problem
+from jacbench.table import format_seconds
 
 BY_HAND = "numpy.analytic"
 SIZES = tuple(1 << power for power in range(12, 28, 3))
@@ -233,56 +236,50 @@ def render(found: list[Row], machine: Machine | None, told: str) -> Table:
         floor = row.floor_s
         of = "moving" if floor is not None and floor == row.moving_s else "computing"
         table.add_row(
-            *(row.problem, f"{row.m} x {row.n}", row.best, _told(row.best_s)),
-            _told(row.by_hand_s),
+            *(row.problem, f"{row.m} x {row.n}", row.best, format_seconds(row.best_s)),
+            format_seconds(row.by_hand_s),
             f"{row.best_s / row.by_hand_s:.3g}" if row.by_hand_s else "",
-            *(_told(floor), of if floor is not None else ""),
+            *(format_seconds(floor), of if floor is not None else ""),
             f"{row.best_s / floor:.3g}" if floor else "",
         )
     return table
 
 
-def _told(value: float | None) -> str:
-    if value is None:
-        return ""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value * 1e9:.3g} ns"
-
-
 def main() -> None:
     """Measure or read, print the table, write the file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("patterns", nargs="*", help="problems to run (all)")
-    parser.add_argument("--from", dest="file", type=Path, help="a results file, instead of a run")
+    parser.add_argument("patterns", nargs="*", help="problems to run")
+    parser.add_argument(
+        *("--from", "-f"), dest="files", type=Path, action="append", help="a results file"
+    )
     parser.add_argument("--cell-seconds", type=float, default=0.6, help="of each cell (0.6)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     asked = parser.parse_args()
     settings = configure()
-    here = {"machine": fingerprint.machine(), "versions": fingerprint.versions()}
-    if asked.file:
-        run = jacbench.read(asked.file)
-    else:
-        run = jacbench.run(*asked.patterns, operators=["jacobian"], budget_s=asked.cell_seconds)
-    other = fingerprint.differences(run.fingerprint, here).machine
+    runs = [jacbench.read(file) for file in asked.files or ()]
+    if asked.patterns or not runs:
+        seconds = asked.cell_seconds
+        runs.append(jacbench.run(*asked.patterns, operators=["jacobian"], budget_s=seconds))
+    here = provenance.provenance()
+    others = [fingerprint.differences(run.fingerprint, here).machine for run in runs]
+    other = next((told for told in others if told), None)
     machine = None if other else this_machine()
-    told = str(run.fingerprint["machine"]["cpu"])
+    told = str(runs[0].fingerprint["machine"]["cpu"])
     if other:
         told += f"; timed on another machine ({other[0]}), so that its floor cannot be measured"
-    found = rows(run.cells, machine)
+    cells = [cell for run in runs for cell in run.cells]
+    found = rows(cells, machine)
     Console(width=None if sys.stdout.isatty() else 160).print(render(found, machine, told))
-    print(untimed(run.cells), file=sys.stderr)
+    print(untimed(cells), file=sys.stderr)
     if asked.json:
-        content: dict[str, Any] = {
-            "timed_on": run.fingerprint,
-            **here,
-            "settings": settings,
-            "load": fingerprint.load(),
-            "limits": None if machine is None else dataclasses.asdict(machine),
-            "rows": [{**dataclasses.asdict(row), "floor_s": row.floor_s} for row in found],
-        }
-        asked.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        provenance.write(
+            asked.json,
+            settings,
+            timed_on=[run.fingerprint for run in runs],
+            untimed=untimed(cells),
+            limits=None if machine is None else dataclasses.asdict(machine),
+            rows=[{**dataclasses.asdict(row), "floor_s": row.floor_s} for row in found],
+        )
 
 
 if __name__ == "__main__":

@@ -18,18 +18,18 @@ environment.pin(threads=1)
 import argparse
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import provenance
 from interleaved import Ratio, ratio
 from rich.console import Console
 from rich.table import Table
 
-from jacbench import fingerprint, problems, tree
+from jacbench import problems, tree
 from jacbench.cell import Cell
 from jacbench.harness import Harness, Limits
 
@@ -164,11 +164,9 @@ def same(method: str, ours: Any, theirs: Any) -> None:
 
 def render(measured: list[Row]) -> Table:
     """Return the table."""
-    versions = ", ".join(f"{name} {version}" for name, version in fingerprint.versions().items())
-    machine = fingerprint.machine()
     table = Table(
         title=f"time through jacbench / time of the bare call, {PROBLEM}",
-        caption=f"{machine['cpu']}, {machine['cores']} cores, 1 thread; {versions}",
+        caption=provenance.caption(),
     )
     table.add_column("method")
     for column in ("bare", "ratio", "95 %", "bare / bare", "95 %", f"<= {LIMIT}"):
@@ -197,12 +195,7 @@ def main() -> None:
     measured = list(rows(options.blocks, options.seed))
     Console(width=None if sys.stdout.isatty() else 150).print(render(measured))
     if options.json:
-        content = {
-            "machine": fingerprint.machine(),
-            "versions": fingerprint.versions(),
-            "rows": [dataclasses.asdict(row) for row in measured],
-        }
-        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        provenance.write(options.json, rows=[dataclasses.asdict(row) for row in measured])
 
 
 if __name__ == "__main__":

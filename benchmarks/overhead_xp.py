@@ -12,30 +12,21 @@ a time: the exit status is 1 only where the values differ.
 
 from __future__ import annotations
 
-import os
+from jacbench import environment
 
-for _variable in (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NPROC",
-    "PJRT_NPROC",
-):
-    os.environ[_variable] = "1"
+environment.pin(threads=1)
 
 import argparse
 import dataclasses
 import fnmatch
 import importlib
-import json
-import platform
 import sys
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import provenance
 from interleaved import Ratio, ratio
 from rich.console import Console
 from rich.table import Table
@@ -281,26 +272,9 @@ def measure(problem: str, way: Way, blocks: int, seed: int) -> Row:
     )
 
 
-def machine() -> str:
-    """Return the processor, the platform and the versions, in one line."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = models[0].partition(":")[2].strip() if models else cpu
-    versions = [
-        f"{name} {metadata.version(name)}"
-        for name in ("torch", "jax", "autograd", "numpy")
-        if _installed(name)
-    ]
-    return ", ".join(
-        [cpu, platform.system(), "1 thread", f"Python {platform.python_version()}", *versions]
-    )
-
-
 def show(rows: list[Row]) -> None:
     """Print the table."""
-    table = Table(title="time through xp / time written natively", caption=machine())
+    table = Table(title="time through xp / time written natively", caption=provenance.caption())
     for column in ("problem", "library"):
         table.add_column(column)
     for column in ("native", "ratio", "95 %", "native / native", "95 %", f"<= {LIMIT}"):
@@ -335,8 +309,7 @@ def main() -> None:
     ]
     show(rows)
     if options.json:
-        figures = {"machine": machine(), "rows": [dataclasses.asdict(row) for row in rows]}
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+        provenance.write(options.json, rows=[dataclasses.asdict(row) for row in rows])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ def parts() -> dict[str, str]:
         "habits": habits(_read("habits")),
         "time": time_to_answer(_read("time-to-answer")),
         "regret": regret(_read("regret")),
+        "compiled": regret(_read("regret-compiled")),
+        "busy": regret(_read("regret-busy")),
+        "limit": limit(_read("limit")),
     }
 
 
@@ -121,6 +124,35 @@ def regret(found: dict[str, Any]) -> str:
         f"{whole['functions']} functions: median regret {_percent(whole['median'])}, 95th "
         f"percentile {_percent(whole['p95'])}, largest {_percent(whole['max'])}; over 5 % for "
         f"{whole['notable']}; no answer for {whole['without_answer']}."
+    )
+    return f"{_markdown(head, rows)}\n\n{told}"
+
+
+def limit(found: dict[str, Any]) -> str:
+    """Return how near the best method comes to what the machine can do."""
+    head = ("problem", "m x n", "best", "its time", "by hand", "best / by hand")
+    head = (*head, "floor", "of", "best / floor")
+    rows = []
+    for row in found["rows"]:
+        by_hand, floor = row["by_hand_s"], row["floor_s"]
+        rows.append(
+            (
+                row["problem"],
+                f"{row['m']} x {row['n']}",
+                row["best"],
+                format_seconds(row["best_s"]),
+                format_seconds(by_hand),
+                _digits(row["best_s"] / by_hand) if by_hand else "",
+                format_seconds(floor),
+                "moving" if floor == row["moving_s"] else "computing",
+                _digits(row["best_s"] / floor) if floor else "",
+            )
+        )
+    machine, largest = found["limits"], max(found["limits"]["bytes_per_s"], key=int)
+    speeds = machine["bytes_per_s"]
+    told = (
+        f"Copies at {speeds[largest] / 1e9:.3g} to {max(speeds.values()) / 1e9:.3g} GB/s, matrix "
+        f"products at {machine['flops_per_s'] / 1e9:.3g} GFLOP/s. {found['untimed']}."
     )
     return f"{_markdown(head, rows)}\n\n{told}"
 

@@ -5,10 +5,12 @@ structure. Then every method is checked and timed; the fastest other than the pi
 against it in fresh interleaved blocks, beside the ratio of the picked one to itself. The regret is
 what the picked one takes longer, 0 where nothing is faster.
 
-    python benchmarks/regret.py [PATTERN ...] [--no-compile] [--blocks 40] [--json FILE]
+    python benchmarks/regret.py [PATTERN ...] [--no-compile] [--blocks 40] [--neighbours N]
+                                [--json FILE]
 
 Patterns are over the names of ``benchmarks/functions`` and of the catalogue. ``--no-compile``
-leaves ``torch.compile`` out of the pick and of what it is held against: minutes, not hours.
+leaves ``torch.compile`` out of the pick and of what it is held against: minutes, not hours. With
+``--neighbours`` so many other processes keep cores busy meanwhile.
 """
 # ruff: noqa: E402 - the libraries read their threads when they are imported, so those come first
 
@@ -21,7 +23,6 @@ environment.pin(threads=1)
 import argparse
 import dataclasses
 import fnmatch
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import provenance
 from functions import Case, cases
 from functions.contest import (
     Contender,
@@ -44,7 +46,8 @@ from rich.console import Console
 from rich.table import Table
 
 import jacbench
-from jacbench import fingerprint, problems, registry
+from jacbench import problems, registry
+from jacbench.gating.neighbour import neighbours
 from jacbench.problem import Problem
 
 NOTABLE = 0.05
@@ -202,10 +205,7 @@ def chosen(question: Question, answer: Any, field: Field) -> Contender | None:
 
 def render(rows: list[Found]) -> Table:
     """Return the table."""
-    versions = ", ".join(f"{name} {version}" for name, version in fingerprint.versions().items())
-    table = Table(
-        title="Regret of the pick", caption=f"{fingerprint.machine()['cpu']}, 1 thread; {versions}"
-    )
+    table = Table(title="Regret of the pick", caption=provenance.caption())
     for column in ("function", "family", "picked", "fastest"):
         table.add_column(column)
     for column in ("regret", "picked / other", "95 %", "A/A", "pick took"):
@@ -247,6 +247,7 @@ def main() -> None:
     parser.add_argument("--time-limit", type=float, default=60.0, help="of one pick, s (60)")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--blocks", type=int, default=40, help="fresh blocks of each ratio (40)")
+    parser.add_argument("--neighbours", type=int, default=0, help="busy processes beside it (0)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     asked = parser.parse_args()
     if asked.blocks < MIN_BLOCKS:
@@ -254,11 +255,13 @@ def main() -> None:
     settings = configure()
     console = Console(width=None if sys.stdout.isatty() else 190)
     rows: list[Found] = []
-    for seed, question in enumerate(questions(asked.patterns)):
-        rows.append(answered(question, asked, 2 * seed))
-        print(f"{len(rows)}: {question.name}", file=sys.stderr)
-        if asked.json:
-            asked.json.write_text(written(rows, settings, asked), encoding="utf-8")
+    with neighbours(asked.neighbours):
+        for seed, question in enumerate(questions(asked.patterns)):
+            rows.append(answered(question, asked, 2 * seed))
+            print(f"{len(rows)}: {question.name}", file=sys.stderr)
+            if asked.json:
+                # after every function, so that nothing is lost
+                provenance.write(asked.json, settings, **figures(rows, asked))
     if not rows:
         parser.error(f"nothing is called {', '.join(asked.patterns)}")
     console.print(render(rows))
@@ -271,16 +274,13 @@ def main() -> None:
         )
 
 
-def written(rows: list[Found], settings: dict[str, Any], asked: argparse.Namespace) -> str:
-    """Return what stands in the file: also after every function, so that nothing is lost."""
-    content = {
-        "machine": fingerprint.machine(),
-        "versions": fingerprint.versions(),
-        "settings": settings,
-        "load": fingerprint.load(),
+def figures(rows: list[Found], asked: argparse.Namespace) -> dict[str, Any]:
+    """Return what stands in the file."""
+    return {
         "time_limit_s": asked.time_limit,
         "compile": not asked.no_compile,
         "blocks": asked.blocks,
+        "neighbours": asked.neighbours,
         "summary": summary(rows),
         "picks": {row.name: row.picked for row in rows if isinstance(row, Row)},
         "rows": [
@@ -288,7 +288,6 @@ def written(rows: list[Found], settings: dict[str, Any], asked: argparse.Namespa
             for row in rows
         ],
     }
-    return json.dumps(content, indent=1) + "\n"
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ import argparse
 import dataclasses
 import functools
 import importlib.util
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import provenance
 import scipy.sparse
 import scipy.sparse.linalg
 from functions.case import draw, weights
@@ -34,10 +34,11 @@ from interleaved import Ratio
 from rich.console import Console
 from rich.table import Table
 
-from jacbench import fingerprint, problems, registry
+from jacbench import problems, registry
 from jacbench.backend import Target
 from jacbench.layout import Array, SparseLayout
 from jacbench.problem import Namespace, Problem
+from jacbench.table import format_seconds
 
 POINTS = 10_000
 VISCOSITY = 1e-3
@@ -312,10 +313,7 @@ PARTS: dict[str, Callable[[int], Iterator[Found]]] = {
 
 def render(rows: list[Found]) -> Table:
     """Return the table."""
-    versions = ", ".join(f"{name} {version}" for name, version in fingerprint.versions().items())
-    table = Table(
-        title="Structure", caption=f"{fingerprint.machine()['cpu']}, 1 thread; {versions}"
-    )
+    table = Table(title="Structure", caption=provenance.caption())
     for column in ("part", "method", "against"):
         table.add_column(column)
     for column in ("method's time", "the other's", "speed-up", "95 %", "method / method"):
@@ -327,20 +325,12 @@ def render(rows: list[Found]) -> Table:
         ratio = found.speedup
         table.add_row(
             *(found.part, found.method, found.other),
-            *(seconds(ratio.b_median_s), seconds(ratio.a_median_s)),
+            *(format_seconds(ratio.b_median_s), format_seconds(ratio.a_median_s)),
             f"{ratio.median:.4g}",
             f"{ratio.low:.4g} to {ratio.high:.4g}",
             f"{found.itself.median:.3f}",
         )
     return table
-
-
-def seconds(value: float) -> str:
-    """Return a time in the unit that keeps three digits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value * 1e6:.3g} µs"
 
 
 def main() -> None:
@@ -357,14 +347,7 @@ def main() -> None:
     rows = [found for part in asked.parts or PARTS for found in PARTS[part](asked.blocks)]
     Console(width=None if sys.stdout.isatty() else 160).print(render(rows))
     if asked.json:
-        content = {
-            "machine": fingerprint.machine(),
-            "versions": fingerprint.versions(),
-            "settings": settings,
-            "load": fingerprint.load(),
-            "rows": [dataclasses.asdict(found) for found in rows],
-        }
-        asked.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        provenance.write(asked.json, settings, rows=[dataclasses.asdict(found) for found in rows])
 
 
 if __name__ == "__main__":

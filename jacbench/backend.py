@@ -62,6 +62,11 @@ class MethodInfo:
     eager_form_of
         The method that runs the same passes compiled, where this one runs them step by step:
         without preparation, and many times slower a call.
+
+    Raises
+    ------
+    JacbenchError
+        For a ``structure`` that is none of these: what asks for one by its name would pass over it.
     """
 
     name: str
@@ -72,6 +77,13 @@ class MethodInfo:
     mode: Literal["", "forward", "reverse"] = ""
     compiled: bool = False
     eager_form_of: str = ""
+
+    def __post_init__(self) -> None:
+        if self.structure and self.structure not in STRUCTURES:
+            raise JacbenchError(
+                f"method {self.name!r} relies on structure {self.structure!r}: "
+                f"give one of {', '.join(STRUCTURES)}, or leave it out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -427,6 +439,14 @@ class Backend(ABC):
         For a check in the caller's own process, whose settings are left as they are.
         """
         return contextlib.nullcontext()
+
+    def lifting(self) -> contextlib.AbstractContextManager[object] | None:
+        """Return a context in which what a function holds in float32 is float64 for a float64 x.
+
+        For the reference alone, within :meth:`precise`: a conversion to float32 that the function
+        makes by name is left as it is. None where the library promotes by itself.
+        """
+        return None
 
     def staged(self, function: Callable[..., Native]) -> Callable[..., Native]:
         """Return ``function`` as the library calls it best again and again: compiled, in JAX."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jacbench.commands import options
 from jacbench.commands import output as shared
 from jacbench.commands.compare import compare
 from jacbench.commands.gate import gate
@@ -33,53 +34,10 @@ Patterns = Annotated[
     list[str] | None,
     typer.Argument(metavar="[PATTERN]...", help="Problems, as shell patterns: 'basics/*'."),
 ]
-Methods = Annotated[
-    list[str] | None, typer.Option("--method", help="Methods, as shell patterns: 'torch.*'.")
-]
-Operators = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--operator",
-        help="jacobian, value_and_jacobian, batch_jacobian, vjp, jvp, or all (default).",
-    ),
-]
-Devices = Annotated[
-    list[str] | None, typer.Option("--device", help="cpu (default), cuda, cuda:1, or all.")
-]
-Dtypes = Annotated[
-    list[str] | None, typer.Option("--dtype", help="float64 (default), float32, or all.")
-]
-Threads = Annotated[
-    str,
-    typer.Option(
-        "--threads", metavar="N[,N...]", help="Threads that every library may use: 1, or 1,2,4."
-    ),
-]
-Timeout = Annotated[
-    float, typer.Option("--timeout", metavar="SECONDS", help="What one cell may take.")
-]
-StartTimeout = Annotated[
-    float,
-    typer.Option("--start-timeout", metavar="SECONDS", help="What a worker may take to start."),
-]
-Cpus = Annotated[
-    str | None,
-    typer.Option("--cpus", metavar="LIST", help="Processors that workers are bound to: 0,2-3."),
-]
-Memory = Annotated[
-    str | None,
-    typer.Option("--memory", metavar="SIZE", help="What one cell may need, e.g. 2GiB."),
-]
-ChunkSize = Annotated[
-    int | None,
-    typer.Option(
-        "--chunk-size", metavar="N", help="Rows or columns at a time, for methods that take it."
-    ),
-]
 
 
 @app.command("list")
-def list_(json_file: shared.Json = None) -> None:
+def list_(json_file: options.Json = None) -> None:
     """Show problems, methods, devices; what is absent, and how to get it."""
     from jacbench import catalog  # noqa: PLC0415
 
@@ -94,17 +52,17 @@ def list_(json_file: shared.Json = None) -> None:
 @app.command()
 def check(
     patterns: Patterns = None,
-    method: Methods = None,
-    operator: Operators = None,
-    device: Devices = None,
-    dtype: Dtypes = None,
-    threads: Threads = "1",
-    timeout: Timeout = 300.0,
-    start_timeout: StartTimeout = 120.0,
-    memory: Memory = None,
-    chunk_size: ChunkSize = None,
-    cpus: Cpus = None,
-    json_file: shared.Json = None,
+    method: options.Methods = None,
+    operator: options.Operators = None,
+    device: options.Devices = None,
+    dtype: options.Dtypes = None,
+    threads: options.ThreadCounts = "1",
+    timeout: options.Timeout = 300.0,
+    start_timeout: options.StartTimeout = 120.0,
+    memory: options.Memory = None,
+    chunk_size: options.ChunkSize = None,
+    cpus: options.Cpus = None,
+    json_file: options.Json = None,
 ) -> None:
     """Check that methods agree with the reference, and time nothing."""
     from jacbench import api  # noqa: PLC0415
@@ -133,23 +91,18 @@ def check(
 def run(
     context: typer.Context,
     patterns: Patterns = None,
-    method: Methods = None,
-    operator: Operators = None,
-    device: Devices = None,
-    dtype: Dtypes = None,
-    threads: Threads = "1",
-    timeout: Timeout = 300.0,
-    start_timeout: StartTimeout = 120.0,
-    memory: Memory = None,
-    chunk_size: ChunkSize = None,
-    cpus: Cpus = None,
-    visits: Annotated[
-        int, typer.Option("--visits", metavar="N", help="Separate stretches per cell.")
-    ] = 3,
-    cell_seconds: Annotated[
-        float,
-        typer.Option("--cell-seconds", metavar="SECONDS", help="Time spent on timing one cell."),
-    ] = 0.6,
+    method: options.Methods = None,
+    operator: options.Operators = None,
+    device: options.Devices = None,
+    dtype: options.Dtypes = None,
+    threads: options.ThreadCounts = "1",
+    timeout: options.Timeout = 300.0,
+    start_timeout: options.StartTimeout = 120.0,
+    memory: options.Memory = None,
+    chunk_size: options.ChunkSize = None,
+    cpus: options.Cpus = None,
+    visits: options.Visits = 3,
+    cell_seconds: options.CellSeconds = 0.6,
     budget: Annotated[
         float | None,
         typer.Option(
@@ -158,10 +111,8 @@ def run(
             help="What the whole run may take; what is left goes where intervals are widest.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the random order of visits.")] = 0,
-    output: Annotated[
-        Path, typer.Option("--output", metavar="FOLDER", help="Where the results file goes.")
-    ] = Path("results"),
+    seed: options.VisitSeed = 0,
+    output: options.ResultsFolder = Path("results"),
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -170,7 +121,7 @@ def run(
             help="Measure what this results file lacks, as it was measured, and add it there.",
         ),
     ] = None,
-    json_file: shared.Json = None,
+    json_file: options.Json = None,
 ) -> None:
     """Check agreement, then time what agrees; write one results file."""
     from jacbench import api  # noqa: PLC0415
@@ -247,7 +198,7 @@ def show(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the tables as Markdown.")
     ] = False,
-    json_file: shared.Json = None,
+    json_file: options.Json = None,
 ) -> None:
     """Show the tables of a results file again."""
     from jacbench.results_reader import read  # noqa: PLC0415

@@ -234,6 +234,15 @@ class Call:
         assert self.layout is not None  # noqa: S101 - known once the method was called
         return _arranged(result, self.layout, rows, columns)
 
+    @property
+    def shapes_as_they_are(self) -> list[Shape] | None:
+        """The shapes of a result that needs no arranging; None where every result does.
+
+        Columns are transposed, which the shape of a square Jacobian does not tell.
+        """
+        rows, columns = self.operator.shapes(self.sizes)
+        return None if self.layout is layout.COLUMNS else [rows + shape for shape in columns]
+
     def as_matrix(self, parts: list[Native]) -> Native:
         """Return the parts side by side as one (m, n) array."""
         rows = [part.reshape(math.prod(self.y_shape), -1) for part in parts]
@@ -299,7 +308,13 @@ def _input(who: str, backend: Backend, leaf: Any, what: str = "x") -> Native:
         raise JacbenchError(f"{who}: {what} is not finite: give a point without NaN or inf")
     if backend.is_array(leaf):
         return leaf
-    placed = backend.put(value, "cpu", str(value.dtype))
+    try:
+        placed = backend.put(value, "cpu", str(value.dtype))
+    except (KeyError, TypeError):  # half and extended precision
+        raise JacbenchError(
+            f"{who}: {what} is of dtype {value.dtype}, which is not converted: pass float64 or "
+            "float32, or an array of the library's own"
+        ) from None
     made = backend.to_numpy(placed).dtype
     if made != value.dtype:
         raise JacbenchError(
@@ -320,4 +335,9 @@ def _arranged(result: Native, made: Layout, rows: Shape, columns: Sequence[Shape
         whole = parts[0].reshape(m, sum(sizes))
         ends = np.cumsum([0, *sizes]).tolist()
         parts = [whole[:, a:b] for a, b in itertools.pairwise(ends)]
-    return [part.reshape(rows + shape) for part, shape in zip(parts, columns, strict=True)]
+    wanted = [rows + shape for shape in columns]
+    # reshaping to the same shape takes JAX microseconds
+    return [
+        part if tuple(part.shape) == shape else part.reshape(shape)
+        for part, shape in zip(parts, wanted, strict=True)
+    ]

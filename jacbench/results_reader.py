@@ -43,10 +43,10 @@ def read(path: str | os.PathLike[str]) -> Run:
         One line where the file cannot be read, is cut short, is not JSON, is of another kind or
         of a newer schema.
     """
-    return parse(load(path, _no_constant), f"results file {str(path)!r}")
+    return _parse(load(path, _no_constant), f"results file {str(path)!r}")
 
 
-def parse(content: Any, who: str) -> Run:
+def _parse(content: Any, who: str) -> Run:
     """Return the run in what a results file holds; ``who`` names the file in errors."""
     inner = content.get("jacbench") if isinstance(content, dict) else None
     if isinstance(content, dict) and {"schema", "fingerprint", "cells"} <= set(content):
@@ -63,7 +63,7 @@ def parse(content: Any, who: str) -> Run:
             "pip install --upgrade jacbench"
         )
     try:
-        return _parse(inner, content.get("benchmarks", []))
+        return _run(inner, content.get("benchmarks", []))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
         raise JacbenchError(
             f"{who} is damaged ({type(exc).__name__}: {str(exc)[:200]}): make it again with "
@@ -104,7 +104,7 @@ def _is_benchmark(content: Any) -> bool:
     return isinstance(content, dict) and "benchmarks" in content and "machine_info" in content
 
 
-def _parse(inner: Mapping[str, Any], benchmarks: Sequence[Any]) -> Run:
+def _run(inner: Mapping[str, Any], benchmarks: Sequence[Any]) -> Run:
     for row in inner["cells"]:
         _check_kinds(row)
     cells = [from_json(row) for row in inner["cells"]]

@@ -36,26 +36,19 @@ def settle(
     reference: Reference,
     *,
     chunk_size: int | None = None,
+    trial: type[Trial] = Trial,
 ) -> Settled:
     """Prepare ``cell``, call it at two points, and say whether it is right.
 
     Nothing is raised for a fault of the method or of the function under it: that is a verdict.
+    ``trial`` holds the answers against ``reference``: its class says how.
     """
-    tolerance = method.tolerance(cell.dtype) or agreement.tolerance(cell.dtype, cell.device)
-    result = CellResult(
-        cell=cell,
-        verdict=Verdict.AGREES,
-        m=reference.m,
-        n=problem.n,
-        tolerance=max(tolerance, reference.error),
-        reference=reference.kind,
-        chunk_size=chunk_size if method.chunking == "chunked" else None,
-    )
+    result = at_first(cell, problem, method, reference, chunk_size)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         before = process_state.take(backend)
         try:
-            settled = Trial(result, problem, backend, method, reference).run()
+            settled = trial(result, problem, backend, method, reference).run()
         except Refused as refusal:
             settled = Settled(
                 replace(result, verdict=refusal.verdict, reason=refusal.reason, **refusal.found)
@@ -69,6 +62,22 @@ def settle(
         settled = replace(settled, result=replace(settled.result, notes=told))
     messages = list(dict.fromkeys(" ".join(str(w.message).split()) for w in caught))
     return _with_warnings(_with_changes(settled, changes), messages, backend, reference)
+
+
+def at_first(
+    cell: Cell, problem: Problem, method: Method, reference: Reference, chunk_size: int | None
+) -> CellResult:
+    """Return what is known of ``cell`` before it runs; it agrees until something is found."""
+    tolerance = method.tolerance(cell.dtype) or agreement.tolerance(cell.dtype, cell.device)
+    return CellResult(
+        cell=cell,
+        verdict=Verdict.AGREES,
+        m=reference.m,
+        n=problem.n,
+        tolerance=max(tolerance, reference.error),
+        reference=reference.kind,
+        chunk_size=chunk_size if method.chunking == "chunked" else None,
+    )
 
 
 def fault(result: CellResult, method: Method, backend: Backend, exc: Exception) -> CellResult:

@@ -36,11 +36,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def relative_width(self) -> float:
-        """The interval's width over the estimate; infinite where that is zero."""
-        return (self.high - self.low) / self.estimate if self.estimate else math.inf
-
 
 def median_interval(
     visits: Sequence[Sequence[float]], *, confidence: float = 0.95, seed: int = 0

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import jacbench
+from jacbench import tree
 from jacbench.errors import JacbenchError
+from jacbench.native_call import Call
 
 anp = pytest.importorskip("autograd.numpy")
 pytest.importorskip("scipy")
@@ -98,6 +100,138 @@ def test_points_unlike_the_one_prepared_are_refused():
     assert "float32" in mistake(jacobian, X.astype(np.float32))
     assert "prepared for x that holds x, and given x['a']" in mistake(jacobian, {"a": X})
     assert "is a builtins.str" in mistake(jacobian, "x")
+
+
+# What goes in, and comes out, as it is
+
+
+def of_library(library):
+    """Return two methods, by rows and by columns, and what makes an array of the library's."""
+    if library == "torch":
+        return "torch.func.jacrev", "torch.vmap-jvp", pytest.importorskip("torch").tensor
+    if library == "jax":
+        return "jax.jacrev", "jax.linearize", pytest.importorskip("jax.numpy").asarray
+    return "autograd.jacobian", "autograd.jvp", np.asarray
+
+
+@pytest.fixture
+def converted(monkeypatch):
+    """The points that were looked at leaf by leaf."""
+    seen, like_x = [], Call.like_x
+
+    def watched(self, x):
+        seen.append(x)
+        return like_x(self, x)
+
+    monkeypatch.setattr(Call, "like_x", watched)
+    return seen
+
+
+def lopsided(x):
+    """Return y of x's shape; its square Jacobian is not symmetric."""
+    return x * x[0]
+
+
+def lopsided_by_hand(x):
+    J = x[0] * np.eye(len(x))
+    J[:, 0] += x
+    return J
+
+
+libraries = pytest.mark.parametrize("library", ["torch", "jax", "autograd"])
+
+
+@libraries
+@pytest.mark.parametrize("place", [0, 1], ids=["rows", "columns"])
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+def test_an_array_like_x_is_not_looked_into(library, place, converted):
+    *methods, array = of_library(library)
+    numbers = np.array([2.0, 3.0, 5.0], dtype="float32")
+    made = jacbench.prepare(lopsided, array(numbers), methods[place])
+    for point in (numbers, numbers[::-1].copy()):
+        x = array(point)
+        for J in (made(x), made.matrix(x)):
+            assert type(J) is type(x)
+            assert tuple(J.shape) == (3, 3)
+            assert str(J.dtype).endswith("float32")
+            np.testing.assert_allclose(np.asarray(J), lopsided_by_hand(point), rtol=1e-6)
+    assert converted == []
+
+
+@libraries
+def test_each_result_is_an_array_of_its_own(library):
+    method, _, array = of_library(library)
+    numbers = np.array([2.0, 3.0, 5.0], dtype="float32")
+    made = jacbench.prepare(lopsided, array(numbers), method)
+    first = made(array(numbers))
+    kept = np.asarray(first).copy()
+    made(array(2 * numbers))
+    np.testing.assert_array_equal(np.asarray(first), kept)
+
+
+@libraries
+def test_other_points_are_converted_or_refused_in_one_line(library, converted):
+    method, _, array = of_library(library)
+    numbers = np.array([2.0, 3.0, 5.0], dtype="float32")
+    made = jacbench.prepare(lopsided, array(numbers), method)
+    np.testing.assert_allclose(np.asarray(made(numbers)), lopsided_by_hand(numbers), rtol=1e-6)
+    assert len(converted) == (library != "autograd")  # whose arrays are NumPy's
+    assert "of shape (3,) and" in mistake(made, array(numbers[:2]))
+    assert "given (3, 1) and" in mistake(made, array(numbers.reshape(3, 1)))
+    assert "given (3,) and" in mistake(made, array(numbers.astype("float16")))
+    assert "float16" in mistake(made, numbers.astype("float16"))
+    assert "float64" in mistake(made, numbers.astype("float64"))
+    assert "given x[0]" in mistake(made, [array(numbers)])
+    assert "is a builtins.str" in mistake(made.matrix, "x")
+    assert len(converted) == (library != "autograd") + 7
+
+
+@libraries
+def test_a_tree_like_x_is_not_looked_into(library, converted):
+    method, _, array = of_library(library)
+    w = np.array([2.0, 3.0], dtype="float32")
+
+    def point(scale):
+        return {"w": array(scale * w), "more": (array(scale * w), [array(scale * w[:1])])}
+
+    def f(x):
+        return x["w"] * x["more"][0] * x["more"][1][0]
+
+    made = jacbench.prepare(f, point(1), method)
+    for scale in (1, 2):
+        J, known = made(point(scale)), scale**2 * w[0] * np.diag(w)
+        assert list(J) == ["w", "more"]
+        assert isinstance(J["more"], tuple)
+        found = [np.asarray(part) for part in tree.leaves(J)]
+        expected = [known, scale**2 * (w * w)[:, None], known]
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+        whole = np.asarray(made.matrix(point(scale)))
+        np.testing.assert_allclose(whole, np.hstack(expected), rtol=1e-6)
+    assert converted == []
+    other = point(1) | {"w": w}
+    np.testing.assert_allclose(np.asarray(made(other)["w"]), w[0] * np.diag(w), rtol=1e-6)
+    for wrong, told in (
+        (point(1) | {"w": array(w[:1])}, "prepared for x['w'] of shape (2,)"),
+        (point(1) | {"b": array(w)}, "given x['b'], x['more'][0]"),
+        (point(1) | {"more": (array(w), [])}, "given x['more'][0], x['w']"),
+        (point(1) | {"more": (array(w),)}, "given x['more'][0], x['w']"),
+        (point(1) | {"more": (array(w), [w[0]])}, "prepared for x['more'][1][0] of shape (1,)"),
+    ):
+        assert told in mistake(made, wrong)
+
+
+def test_tensors_that_require_grad_and_parameters():
+    torch = pytest.importorskip("torch")
+    numbers = np.array([2.0, 3.0, 5.0])
+    made = jacbench.prepare(lopsided, torch.tensor(numbers), "torch.func.jacrev")
+    for x in (torch.tensor(numbers, requires_grad=True), torch.nn.Parameter(torch.tensor(numbers))):
+        np.testing.assert_allclose(made(x).detach(), lopsided_by_hand(numbers))
+        assert x.requires_grad
+        assert x.grad is None
+
+
+# What cannot be prepared
 
 
 def test_what_cannot_be_prepared_is_one_line():

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jacbench import operators, registry
-from jacbench.backend import Backend, Descriptor, MethodInfo
+from jacbench.backend import STRUCTURES, Backend, Descriptor, MethodInfo
 from jacbench.errors import JacbenchError
 
 OWN = ("torch", "jax", "autograd", "numpy")
@@ -150,6 +150,13 @@ def test_absent_library_is_told_with_the_command_that_installs_it() -> None:
 def test_devices_are_the_cpu_and_what_is_counted() -> None:
     assert descriptor("d").devices() == ["cpu"]
     assert descriptor("d", cuda_devices=lambda: 2).devices() == ["cpu", "cuda:0", "cuda:1"]
+
+
+def test_a_structure_is_one_that_is_known() -> None:
+    for structure in ("", *STRUCTURES):
+        assert MethodInfo("fake.method", "there", structure=structure).structure == structure
+    with pytest.raises(JacbenchError, match=r"structure 'sparce': give one of samples, sparse, "):
+        MethodInfo("fake.method", "misspelt", structure="sparce")
 
 
 def test_listed_but_not_offered(entries: list[Any]) -> None:

@@ -5,10 +5,10 @@ A tree x has no short form in any of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from jacbench.picking.recipes import BLOCKS, Paste, Recipe, indented, written
+from jacbench.picking.recipes import BLOCKS, Paste, Recipe, indented, of_array, written
 from jacbench.picking.spelling import Spelling
 
 # by its whole name: np is autograd.numpy in the code of most of its users
@@ -21,10 +21,6 @@ def of(
     """Return the lines for ``method``, or None where it has no plain form."""
     recipe = RECIPES.get(method)
     return recipe and written(recipe, IMPORTS, spelling, chunk_size, facts)
-
-
-def _of_array(lines: Callable[[Paste], list[str] | None]) -> Recipe:
-    return lambda p: None if p.tree else lines(p)
 
 
 # --- jacobian ---
@@ -89,13 +85,12 @@ def _sample_loop(p: Paste) -> list[str] | None:
 
 
 def _per_sample(p: Paste) -> list[str]:
-    own = f"y.ndim + {p.axis}" if p.axis >= 0 else str(p.axis)
     return [
         *(_pushed_blocks(p) if p.way == "jvp" else _pulled_blocks(p)),
         BLOCKS,
         "samples = numpy.arange(len(y))",
         f"J = numpy.zeros(y.shape + {p.x}.shape, dtype=y.dtype)",
-        f"numpy.moveaxis(J, {own}, 1)[samples, samples] = blocks",
+        f"numpy.moveaxis(J, {p.after_y}, 1)[samples, samples] = blocks",
     ]
 
 
@@ -117,10 +112,10 @@ def _pushed_blocks(p: Paste) -> list[str]:
 
 
 RECIPES: dict[str, Recipe] = {
-    "autograd.jacobian": _of_array(_jacobian),
-    "autograd.vjp-loop": _of_array(_vjp_loop),
-    "autograd.jvp": _of_array(_jvp),
-    "autograd.sample-loop": _of_array(_sample_loop),
-    "autograd.sum-trick": _of_array(_sum_trick),
-    "autograd.per-sample": _of_array(_per_sample),
+    "autograd.jacobian": of_array(_jacobian),
+    "autograd.vjp-loop": of_array(_vjp_loop),
+    "autograd.jvp": of_array(_jvp),
+    "autograd.sample-loop": of_array(_sample_loop),
+    "autograd.sum-trick": of_array(_sum_trick),
+    "autograd.per-sample": of_array(_per_sample),
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from jacbench import layout, tree
 from jacbench.backend import Chunking, Method, MethodInfo, Target
@@ -46,10 +46,13 @@ class JaxMethod(Method):
 
 
 def output_basis(target: Target) -> jax.Array:
-    """Return the m one-hot vectors of the output, of shape (m,) + y.shape, on x's device."""
+    """Return the m one-hot vectors of the output, of shape (m,) + y.shape, on x's device.
+
+    NumPy makes them: ``jnp.eye`` alone compiles five functions of its own.
+    """
     m = math.prod(target.y_shape)
     leaf = tree.leaves(target.x)[0]
-    basis = jnp.eye(m, dtype=leaf.dtype).reshape(m, *target.y_shape)
+    basis = np.eye(m, dtype=leaf.dtype).reshape(m, *target.y_shape)
     placed: jax.Array = jax.device_put(basis, leaf.device)
     return placed
 
@@ -58,9 +61,9 @@ def input_basis(target: Target) -> Any:
     """Return the n one-hot trees of the input: each leaf of shape (n,) + leaf.shape."""
     leaves = tree.leaves(target.x)
     sizes = [leaf.size for leaf in leaves]
-    eye = jnp.eye(sum(sizes), dtype=leaves[0].dtype)
+    eye = np.eye(sum(sizes), dtype=leaves[0].dtype)
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
-    columns = jnp.split(eye, ends, axis=1)
+    columns = np.split(eye, ends, axis=1)
     one_hot = [
         jax.device_put(c.reshape(-1, *leaf.shape), leaf.device)
         for c, leaf in zip(columns, leaves, strict=True)

@@ -95,7 +95,7 @@ class _Pushed(_Mode):
         places = list(samples.parts(shapes, self.axis))
         ends = np.cumsum([math.prod(shape) // batch for shape in shapes])
         among_zeros = _among_zeros(target, self.axis)
-        basis = jax.device_put(jnp.eye(ends[-1], dtype=like.dtype), like.device)
+        basis = jax.device_put(np.eye(ends[-1], dtype=like.dtype), like.device)
 
         def whole(x: Any, basis: Any, *constants: Any) -> Any:
             def push(one: Any) -> Any:

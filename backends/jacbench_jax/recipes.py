@@ -5,10 +5,10 @@ What is compiled is defined once, and called as often as it takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from jacbench.picking.recipes import BLOCKS, ONCE, Paste, Recipe, indented, written
+from jacbench.picking.recipes import BLOCKS, ONCE, Paste, Recipe, indented, of_array, written
 from jacbench.picking.spelling import Spelling
 from jacbench_jax.staged import MAP_BATCH
 
@@ -21,11 +21,6 @@ def of(
     """Return the lines for ``method``, or None where it has no plain form."""
     recipe = RECIPES.get(method)
     return recipe and written(recipe, IMPORTS, spelling, chunk_size, facts)
-
-
-def _of_array(lines: Callable[[Paste], list[str] | None]) -> Recipe:
-    """Return the recipe, but for a tree x: its leaves would have to be taken apart and put back."""
-    return lambda p: None if p.tree else lines(p)
 
 
 def _compiled(p: Paste, body: list[str]) -> list[str]:
@@ -137,13 +132,12 @@ def _sum_trick(p: Paste) -> list[str]:
 
 
 def _per_sample(p: Paste) -> list[str]:
-    own = f"y.ndim + {p.axis}" if p.axis >= 0 else str(p.axis)
     body = [
         *(_pushed_blocks(p) if p.way == "jvp" else _pulled_blocks(p)),
         BLOCKS,
         "samples = jnp.arange(len(y))",
         "J = jnp.zeros((len(y), *blocks.shape), y.dtype).at[samples, samples].set(blocks)",
-        f"return jnp.moveaxis(J, 1, {own})",
+        f"return jnp.moveaxis(J, 1, {p.after_y})",
     ]
     return _compiled(p, body)
 
@@ -170,11 +164,11 @@ RECIPES: dict[str, Recipe] = {
     "jax.jacrev-eager": _eager("jacrev"),
     "jax.jacfwd-eager": _eager("jacfwd"),
     "jax.vjp-loop": _vjp_loop,
-    "jax.linearize": _of_array(_linearize),
+    "jax.linearize": of_array(_linearize),
     "jax.map-vjp": _map_vjp,
     "jax.vmap-jacrev": _vmapped("jacrev"),
     "jax.vmap-jacfwd": _vmapped("jacfwd"),
-    "jax.sum-trick": _of_array(_sum_trick),
-    "jax.sample-loop": _of_array(_sample_loop),
-    "jax.per-sample": _of_array(_per_sample),
+    "jax.sum-trick": of_array(_sum_trick),
+    "jax.sample-loop": of_array(_sample_loop),
+    "jax.per-sample": of_array(_per_sample),
 }

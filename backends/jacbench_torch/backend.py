@@ -20,6 +20,7 @@ from jacbench_torch import (
     functional,
     hooks,
     jvp,
+    lifting,
     loops,
     per_sample,
     process,
@@ -125,6 +126,10 @@ class TorchBackend(Backend):
     def device_of(self, array: torch.Tensor) -> str:
         """Return where the tensor lies."""
         return str(array.device)
+
+    def lifting(self) -> contextlib.AbstractContextManager[object]:
+        """Return a mode that lifts float32 tensors where they meet float64 ones."""
+        return lifting.Lifting()
 
     def synchronise(self, value: Any) -> None:
         """Wait for the current CUDA device, if there is one."""

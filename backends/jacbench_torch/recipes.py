@@ -5,10 +5,10 @@ A tree x is left to ``torch.func`` where that takes one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from jacbench.picking.recipes import BLOCKS, ONCE, Paste, Recipe, indented, written
+from jacbench.picking.recipes import BLOCKS, ONCE, Paste, Recipe, indented, of_array, written
 from jacbench.picking.spelling import Spelling
 
 IMPORTS = {"torch": "import torch"}
@@ -22,16 +22,11 @@ def of(
     return recipe and written(recipe, IMPORTS, spelling, chunk_size, facts)
 
 
-def _of_array(lines: Callable[[Paste], list[str] | None]) -> Recipe:
-    """Return the recipe, but for a tree x: its leaves would have to be taken apart and put back."""
-    return lambda p: None if p.tree else lines(p)
-
-
 # --- jacobian ---
 
 
 def _functional(options: str) -> Recipe:
-    return _of_array(
+    return of_array(
         lambda p: ["J = torch.autograd.functional.jacobian(", f"    {p.f}, {p.x}{options}", ")"]
     )
 
@@ -133,7 +128,7 @@ def _vmapped(name: str) -> Recipe:
             f"J = torch.func.vmap(jacobian, in_dims={p.axis}{p.chunked})({p.x})",
         ]
 
-    return _of_array(lines)
+    return of_array(lines)
 
 
 _COMPONENTS = (
@@ -174,13 +169,12 @@ def _sample_loop(p: Paste) -> list[str] | None:
 
 
 def _per_sample(p: Paste) -> list[str]:
-    own = f"y.ndim + {p.axis}" if p.axis >= 0 else str(p.axis)
     return [
         *(_pushed_blocks(p) if p.way == "jvp" else _pulled_blocks(p)),
         BLOCKS,
         "samples = torch.arange(len(y))",
         f"J = {p.x}.new_zeros(y.shape + {p.x}.shape)",
-        f"J.movedim({own}, 1)[samples, samples] = blocks",
+        f"J.movedim({p.after_y}, 1)[samples, samples] = blocks",
     ]
 
 
@@ -210,19 +204,19 @@ RECIPES: dict[str, Recipe] = {
     "torch.functional": _functional(""),
     "torch.functional-vectorized": _functional(", vectorize=True"),
     "torch.functional-forward": _functional(', vectorize=True, strategy="forward-mode"'),
-    "torch.backward-loop": _of_array(_backward_loop),
-    "torch.grad-loop": _of_array(_grad_loop),
-    "torch.grad-batched": _of_array(_grad_batched),
-    "torch.vmap-vjp": _of_array(_vmap_vjp),
-    "torch.vmap-jvp": _of_array(_vmap_jvp),
+    "torch.backward-loop": of_array(_backward_loop),
+    "torch.grad-loop": of_array(_grad_loop),
+    "torch.grad-batched": of_array(_grad_batched),
+    "torch.vmap-vjp": of_array(_vmap_vjp),
+    "torch.vmap-jvp": of_array(_vmap_jvp),
     "torch.func.jacrev": _transform("jacrev", chunked=True),
     "torch.func.jacfwd": _transform("jacfwd", chunked=False),
-    "torch.func.linearize": _of_array(_linearize),
+    "torch.func.linearize": of_array(_linearize),
     "torch.compile-jacrev": _compiled("jacrev", chunked=True),
     "torch.compile-jacfwd": _compiled("jacfwd", chunked=False),
     "torch.vmap-jacrev": _vmapped("jacrev"),
     "torch.vmap-jacfwd": _vmapped("jacfwd"),
-    "torch.sum-trick": _of_array(_sum_trick),
-    "torch.sample-loop": _of_array(_sample_loop),
-    "torch.per-sample": _of_array(_per_sample),
+    "torch.sum-trick": of_array(_sum_trick),
+    "torch.sample-loop": of_array(_sample_loop),
+    "torch.per-sample": of_array(_per_sample),
 }

@@ -31,7 +31,6 @@ SAMPLE_S = 5e-3
 SLOW_S = 0.05
 """A call from which on one is a sample."""
 
-_RESAMPLES = 2000
 _CONSENT = 1e-4
 
 
@@ -191,19 +190,7 @@ def _far_apart(one: Contender, other: Contender, blocks: int, seed: int) -> Rati
     for block in times_s:
         for arm in rng.permutation(2):
             block[arm] = _sample_s(arms[arm])
-    ratios = times_s[:, 0] / times_s[:, 1]
-    resampled = np.median(ratios[rng.integers(0, blocks, (_RESAMPLES, blocks))], axis=1)
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    one_s, other_s = np.median(times_s, axis=0)
-    return Ratio(
-        median=float(np.median(ratios)),
-        low=float(low),
-        high=float(high),
-        a_median_s=float(one_s),
-        b_median_s=float(other_s),
-        blocks=blocks,
-        calls=_calls(other),
-    )
+    return interleaved.summary(times_s, _calls(other), rng)
 
 
 def _sample_s(arm: Contender) -> float:

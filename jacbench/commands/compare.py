@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jacbench.commands import output
+from jacbench.commands import options, output
 
 
 def compare(
@@ -22,7 +22,7 @@ def compare(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the table as Markdown.")
     ] = False,
-    json_file: output.Json = None,
+    json_file: options.Json = None,
 ) -> None:
     """Compare two results files, cell by cell: what became wrong, vanished, became slower.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jacbench.commands import output
+from jacbench.commands import options, output
 from jacbench.errors import JacbenchError
 
 if TYPE_CHECKING:
@@ -24,82 +25,128 @@ What = Annotated[
     ),
 ]
 
+# --- the two sides ---
+
+BasePython = Annotated[
+    str | None,
+    typer.Option("--base-python", metavar="PYTHON", help="The interpreter or environment of base."),
+]
+HeadPython = Annotated[
+    str | None,
+    typer.Option(
+        "--head-python", metavar="PYTHON", help="Of head (default: the environment that runs this)."
+    ),
+]
+BaseRef = Annotated[
+    str | None,
+    typer.Option(
+        "--base-ref", metavar="COMMIT", help="Base is this commit of the repository you are in."
+    ),
+]
+HeadRef = Annotated[
+    str | None,
+    typer.Option(
+        "--head-ref", metavar="COMMIT", help="Of head (default: the working tree as it is)."
+    ),
+]
+Folders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--path",
+        metavar="FOLDER",
+        help="Import from this folder of each checkout (default: . and src).",
+    ),
+]
+
+# --- how it measures and decides ---
+
+Policy = Annotated[
+    Path | None, typer.Option("--policy", metavar="FILE", help="Limits by pattern, as TOML.")
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option("--time-limit", metavar="SECONDS", help="What the whole gate may take."),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="What checking one Jacobian may need."),
+]
+Launches = Annotated[
+    int, typer.Option("--launches", metavar="N", help="Pairs of fresh workers before a decision.")
+]
+Blocks = Annotated[
+    int, typer.Option("--blocks", metavar="N", help="Pairs of blocks of a cell in each launch.")
+]
+Extensions = Annotated[
+    int,
+    typer.Option(
+        "--extensions", metavar="N", help="How often an undecided cell gets as much again."
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Of every random order.")]
+
+# --- where the result goes ---
+
+HeadResults = Annotated[
+    Path | None, typer.Option("--output", metavar="FOLDER", help="Write head's results there.")
+]
+Summary = Annotated[
+    Path | None,
+    typer.Option(
+        "--markdown",
+        metavar="FILE",
+        help="Append the summary, as Markdown, for a page of CI.",
+    ),
+]
+
+# --- the self-test ---
+
+SelfTest = Annotated[
+    bool,
+    typer.Option(
+        "--self-test", help="Base against itself: false alarms and power on this machine."
+    ),
+]
+Pairs = Annotated[
+    int,
+    typer.Option("--pairs", metavar="N", help="Of the self-test: identical pairs, at least."),
+]
+Cells = Annotated[
+    int, typer.Option("--cells", metavar="N", help="Of the self-test: cells, at most.")
+]
+Neighbours = Annotated[
+    int,
+    typer.Option("--neighbours", metavar="N", help="Of the self-test: busy processes beside it."),
+]
+
 
 def gate(
     what: What = None,
-    base_python: Annotated[
-        str | None, typer.Option(metavar="PYTHON", help="The interpreter or environment of base.")
-    ] = None,
-    head_python: Annotated[
-        str | None,
-        typer.Option(metavar="PYTHON", help="Of head (default: the environment that runs this)."),
-    ] = None,
-    base_ref: Annotated[
-        str | None,
-        typer.Option(metavar="COMMIT", help="Base is this commit of the repository you are in."),
-    ] = None,
-    head_ref: Annotated[
-        str | None,
-        typer.Option(metavar="COMMIT", help="Of head (default: the working tree as it is)."),
-    ] = None,
-    path: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FOLDER", help="Import from this folder of each checkout (default: . and src)."
-        ),
-    ] = None,
-    method: Annotated[
-        list[str] | None, typer.Option(help="Methods, as shell patterns: 'torch.*'.")
-    ] = None,
-    operator: Annotated[
-        list[str] | None, typer.Option(help="Operators (default: jacobian), or all.")
-    ] = None,
-    device: Annotated[list[str] | None, typer.Option(help="cpu (default), cuda, cuda:1.")] = None,
-    dtype: Annotated[list[str] | None, typer.Option(help="float64 (default), float32.")] = None,
-    threads: Annotated[int, typer.Option(metavar="N", help="Threads of every library.")] = 1,
-    policy: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Limits by pattern, as TOML.")
-    ] = None,
-    time_limit: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="What the whole gate may take.")
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="What one cell may take.")
-    ] = 300.0,
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="What checking one Jacobian may need.")
-    ] = None,
-    launches: Annotated[
-        int, typer.Option(metavar="N", help="Pairs of fresh workers before a decision.")
-    ] = 4,
-    blocks: Annotated[
-        int, typer.Option(metavar="N", help="Pairs of blocks of a cell in each launch.")
-    ] = 10,
-    extensions: Annotated[
-        int, typer.Option(metavar="N", help="How often an undecided cell gets as much again.")
-    ] = 3,
-    seed: Annotated[int, typer.Option(help="Of every random order.")] = 0,
-    output_folder: Annotated[
-        Path | None, typer.Option("--output", metavar="FOLDER", help="Write head's results there.")
-    ] = None,
-    markdown: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Append the summary, as Markdown, for a page of CI."),
-    ] = None,
-    self_test: Annotated[
-        bool,
-        typer.Option(
-            "--self-test", help="Base against itself: false alarms and power on this machine."
-        ),
-    ] = False,
-    pairs: Annotated[
-        int, typer.Option(metavar="N", help="Of the self-test: identical pairs, at least.")
-    ] = 60,
-    cells: Annotated[int, typer.Option(metavar="N", help="Of the self-test: cells, at most.")] = 30,
-    neighbours: Annotated[
-        int, typer.Option(metavar="N", help="Of the self-test: busy processes beside it.")
-    ] = 0,
-    json_file: output.Json = None,
+    base_python: BasePython = None,
+    head_python: HeadPython = None,
+    base_ref: BaseRef = None,
+    head_ref: HeadRef = None,
+    path: Folders = None,
+    method: options.Methods = None,
+    operator: options.JacobianByDefault = None,
+    device: options.NamedDevices = None,
+    dtype: options.NamedDtypes = None,
+    threads: options.ThreadCount = 1,
+    policy: Policy = None,
+    time_limit: TimeLimit = None,
+    timeout: options.Timeout = 300.0,
+    memory: Memory = None,
+    launches: Launches = 4,
+    blocks: Blocks = 10,
+    extensions: Extensions = 3,
+    seed: Seed = 0,
+    output_folder: HeadResults = None,
+    markdown: Summary = None,
+    self_test: SelfTest = False,
+    pairs: Pairs = 60,
+    cells: Cells = 30,
+    neighbours: Neighbours = 0,
+    json_file: options.Json = None,
 ) -> None:
     """Compare base with head in one job: fail where a Jacobian became wrong or really slower.
 
@@ -124,21 +171,15 @@ def gate(
         memory=memory,
         seed=seed,
     )
+    chosen: dict[str, Sequence[str]] = {
+        "methods": method or (),
+        "operators": operator or ("jacobian",),
+        "devices": device or (),
+        "dtypes": dtype or (),
+    }
     if self_test:
-        given = (base_python, head_python, base_ref, head_ref, policy, output_folder)
-        if any(value is not None for value in given):
-            raise JacbenchError(
-                "--self-test compares this environment with itself: leave --base-…, --head-…, "
-                "--policy and --output out"
-            )
-        asked = Asked(
-            what=what or operation.DEFAULT,
-            methods=method or (),
-            operators=operator or ("jacobian",),
-            devices=device or (),
-            dtypes=dtype or (),
-            threads=threads,
-        )
+        _no_sides(base_python, head_python, base_ref, head_ref, policy, output_folder)
+        asked = Asked(what=what or operation.DEFAULT, threads=threads, **chosen)
         _self_test(asked, settings, pairs, cells, neighbours, markdown, json_file)
         return
     with shown(output.console(stderr=True)) as progress:
@@ -149,20 +190,26 @@ def gate(
             base_ref=base_ref,
             head_ref=head_ref,
             path=path or (),
-            methods=method or (),
-            operators=operator or ("jacobian",),
-            devices=device or (),
-            dtypes=dtype or (),
             policy=policy,
             output=output_folder,
             settings=settings,
             progress=progress,
+            **chosen,
         )
     _report(done, markdown, json_file)
     if done.interrupted:
         raise typer.Exit(output.INTERRUPTED)
     if not done.ok:
         raise typer.Exit(1)
+
+
+def _no_sides(*given: object) -> None:
+    """Say that a self-test has no place for ``given``, what names or judges two sides."""
+    if any(value is not None for value in given):
+        raise JacbenchError(
+            "--self-test compares this environment with itself: leave --base-…, --head-…, "
+            "--policy and --output out"
+        )
 
 
 def _report(done: GateRun, markdown: Path | None, json_file: str | None) -> None:

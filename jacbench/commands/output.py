@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from jacbench.errors import JacbenchError
 
@@ -18,11 +16,6 @@ INTERRUPTED = 130
 """Exit status of an interrupted command; what was measured is written."""
 WIDTH = 150
 """Columns of a table where standard output is no terminal."""
-
-Json = Annotated[
-    str | None,
-    typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for standard output."),
-]
 
 
 def console(*, stderr: bool = False) -> Console:

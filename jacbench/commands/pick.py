@@ -10,56 +10,74 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from jacbench.commands import output
+from jacbench.commands import options, output
 from jacbench.markup import printable
+
+Name = Annotated[
+    str, typer.Argument(metavar="FILE.py:NAME", help="Your function; or package.module:NAME.")
+]
+
+# --- x, and what f is by it ---
+
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="N[,N...]", help="Random numbers as x: 32,6."),
+]
+Input = Annotated[
+    str | None, typer.Option("--input", metavar="FILE", help="x from a .npy or .npz file.")
+]
+Dtype = Annotated[
+    str | None, typer.Option("--dtype", help="float64 or float32 (default: that of x).")
+]
+Argnum = Annotated[int, typer.Option("--argnum", help="Which argument x is.")]
+Wrt = Annotated[str, typer.Option("--wrt", help="A module: by its inputs or its parameters.")]
+ModelOutput = Annotated[
+    str | None, typer.Option("--output", help="A module that returns several: which.")
+]
+
+# --- what is wanted of the answer ---
+
+Format = Annotated[
+    str | None, typer.Option("--format", help="dense, blocks (per sample), csr or factors.")
+]
+Today = Annotated[str | None, typer.Option("--today", metavar="METHOD", help="What you use now.")]
+Calls = Annotated[
+    int | None,
+    typer.Option("--calls", metavar="N", help="How often it is wanted: preparation counts."),
+]
+
+# --- how it is measured ---
+
+Memory = Annotated[
+    str | None, typer.Option("--memory", metavar="SIZE", help="What a call may need: 2GiB.")
+]
+Compile = Annotated[
+    bool, typer.Option("--compile/--no-compile", help="Try torch.compile, for seconds.")
+]
+Threads = Annotated[int, typer.Option("--threads", help="For every library.")]
+TimeLimit = Annotated[
+    float, typer.Option("--time-limit", metavar="SECONDS", help="For checking and timing.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Of the order of measurements.")]
 
 
 def pick(
-    name: Annotated[
-        str,
-        typer.Argument(metavar="FILE.py:NAME", help="Your function; or package.module:NAME."),
-    ],
-    shape: Annotated[
-        list[str] | None,
-        typer.Option("--shape", metavar="N[,N...]", help="Random numbers as x: 32,6."),
-    ] = None,
-    file: Annotated[
-        str | None,
-        typer.Option("--input", metavar="FILE", help="x from a .npy or .npz file."),
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", help="float64 or float32 (default: that of x).")
-    ] = None,
-    argnum: Annotated[int, typer.Option("--argnum", help="Which argument x is.")] = 0,
-    wrt: Annotated[
-        str, typer.Option("--wrt", help="A module: by its inputs or its parameters.")
-    ] = "inputs",
-    model_output: Annotated[
-        str | None, typer.Option("--output", help="A module that returns several: which.")
-    ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option("--format", help="dense, blocks (per sample), csr or factors."),
-    ] = None,
-    today: Annotated[
-        str | None, typer.Option("--today", metavar="METHOD", help="What you use now.")
-    ] = None,
-    calls: Annotated[
-        int | None,
-        typer.Option("--calls", metavar="N", help="How often it is wanted: preparation counts."),
-    ] = None,
-    memory: Annotated[
-        str | None, typer.Option("--memory", metavar="SIZE", help="What a call may need: 2GiB.")
-    ] = None,
-    compile_: Annotated[
-        bool, typer.Option("--compile/--no-compile", help="Try torch.compile, for seconds.")
-    ] = True,
-    threads: Annotated[int, typer.Option("--threads", help="For every library.")] = 1,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", metavar="SECONDS", help="For checking and timing.")
-    ] = 60.0,
-    seed: Annotated[int, typer.Option("--seed", help="Of the order of measurements.")] = 0,
-    json_file: output.Json = None,
+    name: Name,
+    shape: Shapes = None,
+    file: Input = None,
+    dtype: Dtype = None,
+    argnum: Argnum = 0,
+    wrt: Wrt = "inputs",
+    model_output: ModelOutput = None,
+    form: Format = None,
+    today: Today = None,
+    calls: Calls = None,
+    memory: Memory = None,
+    compile_: Compile = True,
+    threads: Threads = 1,
+    time_limit: TimeLimit = 60.0,
+    seed: Seed = 0,
+    json_file: options.Json = None,
 ) -> None:
     """Find the right and fastest way of computing the Jacobian of your function, here.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jacbench.commands import output
+from jacbench.commands import options, output
 from jacbench.errors import JacbenchError
 
 if TYPE_CHECKING:
@@ -27,47 +27,40 @@ Words = Annotated[
         "steps), --n 16,32,100, --width 64. jacbench list says which sizes a problem has.",
     ),
 ]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout", metavar="SECONDS", help="What one cell may take: beyond, it is 'timed out'."
+    ),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option("--budget", metavar="SECONDS", help="What the whole sweep may take."),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw time and memory against size: .png or .svg."),
+]
 
 
 def sweep(
     context: typer.Context,
     words: Words = None,
-    method: Annotated[
-        list[str] | None, typer.Option(help="Methods, as shell patterns: 'torch.*'.")
-    ] = None,
-    operator: Annotated[
-        list[str] | None, typer.Option(help="Operators (default: jacobian), or all.")
-    ] = None,
-    device: Annotated[list[str] | None, typer.Option(help="cpu (default), cuda, cuda:1.")] = None,
-    dtype: Annotated[list[str] | None, typer.Option(help="float64 (default), float32.")] = None,
-    threads: Annotated[int, typer.Option(metavar="N", help="Threads of every library.")] = 1,
-    timeout: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", help="What one cell may take: beyond, it is 'timed out'."),
-    ] = 60.0,
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="What one cell may need, e.g. 2GiB.")
-    ] = None,
-    chunk_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Rows or columns at a time, for methods that take it."),
-    ] = None,
-    visits: Annotated[int, typer.Option(metavar="N", help="Separate stretches per cell.")] = 3,
-    cell_seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time spent on timing one cell.")
-    ] = 0.6,
-    budget: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="What the whole sweep may take.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random order of visits.")] = 0,
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Draw time and memory against size: .png or .svg."),
-    ] = None,
-    output_folder: Annotated[
-        Path, typer.Option("--output", metavar="FOLDER", help="Where the results file goes.")
-    ] = Path("results"),
-    json_file: output.Json = None,
+    method: options.Methods = None,
+    operator: options.JacobianByDefault = None,
+    device: options.NamedDevices = None,
+    dtype: options.NamedDtypes = None,
+    threads: options.ThreadCount = 1,
+    timeout: Timeout = 60.0,
+    memory: options.Memory = None,
+    chunk_size: options.ChunkSize = None,
+    visits: options.Visits = 3,
+    cell_seconds: options.CellSeconds = 0.6,
+    budget: Budget = None,
+    seed: options.VisitSeed = 0,
+    plot: Plot = None,
+    output_folder: options.ResultsFolder = Path("results"),
+    json_file: options.Json = None,
 ) -> None:
     """Measure a problem over sizes: how time and memory grow, and which method wins where.
 
@@ -79,8 +72,7 @@ def sweep(
     output.writable(json_file)
     if plot is not None:
         output.writable(str(plot), option="--plot")
-    known = [name for parameter in context.command.params for name in parameter.opts]
-    problem, sizes = _parsed(words or (), [name for name in known if name.startswith("--")])
+    problem, sizes = _parsed(words or (), _options(context))
     with shown(output.console(stderr=True)) as progress:
         done = operation.sweep(
             problem,
@@ -109,7 +101,12 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _parsed(words: Sequence[str], options: Sequence[str]) -> tuple[str, dict[str, str]]:
+def _options(context: typer.Context) -> list[str]:
+    known = [name for parameter in context.command.params for name in parameter.opts]
+    return [name for name in known if name.startswith("--")]
+
+
+def _parsed(words: Sequence[str], own: Sequence[str]) -> tuple[str, dict[str, str]]:
     """Return the problem and its sizes from what is no option of the command.
 
     Raises
@@ -144,7 +141,7 @@ def _parsed(words: Sequence[str], options: Sequence[str]) -> tuple[str, dict[str
     for name in sizes:
         if name not in has:
             mine = [f"--{size}" for size in has]
-            near = difflib.get_close_matches(f"--{name}", [*mine, *options], n=1, cutoff=0.7)
+            near = difflib.get_close_matches(f"--{name}", [*mine, *own], n=1, cutoff=0.7)
             raise JacbenchError(
                 f"{names[0]} has no size --{name}: it has {', '.join(mine) or 'none'}"
                 + (f"; did you mean {near[0]}?" if near else "")

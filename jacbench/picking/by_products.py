@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 DIRECTIONS = 3
-"""Random vectors on either side."""
+"""Random vectors on either side, where time allows as many."""
 _BLOCK = 1 << 22
 """Entries of a matrix that are converted to float64 at a time."""
 
@@ -155,6 +155,12 @@ class Distance:
 @dataclass(frozen=True)
 class ByProducts(Reference):
     """What an answer is held against by its products alone; both points are :class:`Probed`."""
+
+    @property
+    def count(self) -> int:
+        """The number of random vectors a side."""
+        here = _probed(self.here)
+        return max(int(here.tangents.shape[1]), len(here.cotangents))
 
     @functools.cached_property
     def unused(self) -> list[str]:

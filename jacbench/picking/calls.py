@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from jacbench.value import evaluate
 class Calls:
     """The function of ``problem`` as ``backend`` computes it, its constants placed once.
 
-    The function is called as :meth:`jacbench.backend.Backend.staged` gives it.
+    The function is called as :meth:`jacbench.backend.Backend.staged` gives it. With ``lifted`` what
+    it holds in float32 is lifted to float64, see :meth:`jacbench.backend.Backend.lifting`.
 
     Attributes
     ----------
@@ -32,10 +34,12 @@ class Calls:
         What the last call took, seconds, without placing x or copying y.
     """
 
-    def __init__(self, problem: Problem, backend: str, *, dtype: str, device: str) -> None:
+    def __init__(
+        self, problem: Problem, backend: str, *, dtype: str, device: str, lifted: bool = False
+    ) -> None:
         self.who, self.name = problem.name, backend
         self.backend = registry.load(backend)
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device, self.lifted = dtype, device, lifted
         self.count = 0
         self.last_s = 0.0
         self.function = problem.value_alone(problem.bound(backend, self.backend.xp))
@@ -70,13 +74,19 @@ class Calls:
                 )
         return y
 
-    def precisely(self) -> contextlib.AbstractContextManager[object]:
+    @contextlib.contextmanager
+    def precisely(self) -> Iterator[None]:
         """Return a context in which this dtype is what the library computes in.
 
         Only float64 needs one. In it JAX makes float64 of what the function creates, which is not
         how a program in float32 runs.
         """
-        return self.backend.precise() if self.dtype == "float64" else contextlib.nullcontext()
+        if self.dtype != "float64":
+            yield
+            return
+        lifting = self.backend.lifting() if self.lifted else None
+        with self.backend.precise(), lifting or contextlib.nullcontext():
+            yield
 
     def put(self, leaf: Array) -> Any:
         """Return a NumPy array as one of the library's, in this dtype where it holds floats."""

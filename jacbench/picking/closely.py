@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ class _Closely:
         self.eps = float(np.finfo(calls.dtype).eps)
         self.noise = self.eps
         self.still = False
+        self.ends = math.inf
         self.findings: list[Finding] = []
 
     def look(self, call_s: float, budget_s: float) -> Seen:
@@ -101,6 +103,7 @@ class _Closely:
                 missed.append(what)
                 continue
             start = time.perf_counter()
+            self.ends = start + budget_s
             step()
             budget_s -= time.perf_counter() - start
         return Seen(self.problem, self.noise, tuple(self.findings), tuple(missed))
@@ -183,8 +186,14 @@ class _Closely:
         return (rough or seen)[0], not rough and all(found.still for found in seen)
 
     def _away(self) -> tuple[Tree, Array, bool] | None:
-        """Return a point towards the second one where the function is smooth, or None."""
-        for share in (1e-2, 0.1, 0.5):
+        """Return a point towards the second one where the function is smooth, or None.
+
+        The nearest is tried in any case: without one there is nothing that can be checked.
+        """
+        shares = (1e-2, 0.1, 0.5)
+        for share in shares:
+            if share > shares[0] and time.perf_counter() > self.ends:
+                break
             point = between(self.problem.x, self.problem.elsewhere, share)
             try:
                 y = _flat(self.calls(point))

@@ -17,8 +17,9 @@ from jacbench.backend import Backend, Method
 from jacbench.cell import Cell
 from jacbench.errors import JacbenchError
 from jacbench.evaluator import Evaluator, home
+from jacbench.layout import Array
 from jacbench.picking import differences, products, strength
-from jacbench.picking.by_products import Answer, ByProducts, Probed, pushed
+from jacbench.picking.by_products import DIRECTIONS, Answer, ByProducts, Probed, pushed
 from jacbench.picking.calls import Calls, rounded
 from jacbench.picking.differences import Claim, Confirmation
 from jacbench.picking.examination import Examination, examine
@@ -35,6 +36,9 @@ SMALL = 2_000_000
 """Entries up to which a Jacobian is compared entry by entry."""
 BUDGET_S = 2.0
 """What a dense reference may be expected to take, seconds: products are no worse a judge."""
+PRODUCT_CALLS = 22
+"""Calls for each vector a side, about: three for a product back and for each of two forward, two
+for a difference, all of it at two points."""
 COMPLEX = 3
 """What a call with complex numbers takes, about, in calls with real ones."""
 FALSE = 1e-7
@@ -114,7 +118,8 @@ def truth(
         The library whose modes are asked. Cells of other libraries may be held against it too.
     examination
         Of the same subject: its problem, dtypes and noise. None: the least of one is made, and the
-        noise is taken to be rounding alone.
+        noise is taken to be rounding alone. What is left of its allowance bounds what is asked: at
+        the least one mode, and differences along one direction.
     budget_s
         What a dense reference may be expected to take; where it takes longer, products do.
 
@@ -129,8 +134,11 @@ def truth(
         # what a library warns of, it says again where the cells are settled
         warnings.simplefilter("ignore")
         gathering = _Gathering(subject, backend, examination, budget_s)
-        with gathering.calls.precisely():
-            return gathering.run()
+        if examination.lifted and not gathering.ask():
+            # a mode that loses what is lifted: both in float32 are worth more than one, or none
+            narrow = replace(examination, precision=examination.dtype, lifted=False)
+            gathering = _Gathering(subject, backend, narrow, budget_s)
+        return gathering.run()
 
 
 def settle_large(
@@ -174,20 +182,70 @@ class _Gathering:
     ) -> None:
         self.examination, self.budget_s = examination, budget_s
         self.dtype, self.precision = examination.dtype, examination.precision
+        self.noise = max(examination.noise, float(np.finfo(self.precision).eps))
         self.problem = _reachable(_rounded(examination.problem, self.dtype))
         self.points = (self.problem.x, self.problem.elsewhere)
-        self.calls = Calls(self.problem, backend, dtype=self.precision, device=subject.device)
+        self.calls = Calls(
+            self.problem,
+            backend,
+            dtype=self.precision,
+            device=subject.device,
+            lifted=examination.lifted,
+        )
         self.witnesses = Witnesses(self.calls, examination.y_shape)
-        self.y = [self.calls(x).astype(np.float64) for x in self.points]
+        self.y, taken = list[Array](), list[float]()
+        for x in self.points:
+            self.y.append(self.calls(x).astype(np.float64))
+            taken.append(self.calls.last_s)
+        self.allowance, self.call_s = examination.allowance, min(taken)
+        self.spared = self.one_way = False
         self.unasked = ""
-        self.second = self.products_s = 0.0
+        self.second: float | None = 0.0
+        self.products_s = 0.0
+        self.found: Products | None = None
+
+    def ask(self) -> bool:
+        """Ask the library for products; return whether every mode answered that was asked."""
+        count = self._count()
+        self.spared = count < DIRECTIONS
+        start = time.perf_counter()
+
+        def forward_too() -> bool:
+            # twice as many products as back, and differences come first
+            spent_s = time.perf_counter() - start
+            if 2 * spent_s + self._differences_s(count) <= self.allowance.left():
+                return True
+            self.spared = self.one_way = True
+            self.witnesses.leave_forward_out("the forward mode was left out for time")
+            return False
+
+        m, n, seed = self.examination.m, self.examination.n, self.problem.seed
+        with self.calls.precisely():
+            self.found = products.multiply(
+                self.witnesses, self.points, n, m, seed, count=count, forward_too=forward_too
+            )
+        self.products_s = time.perf_counter() - start
+        return self.one_way or len(self.found.names) == 2
+
+    def _count(self) -> int:
+        """Return on how many vectors a side time allows both modes and differences: at least 1."""
+        left_s = self.allowance.left()
+        every = range(DIRECTIONS, 1, -1)
+        return next((k for k in every if k * PRODUCT_CALLS * self.call_s <= left_s), 1)
+
+    def _differences_s(self, count: int) -> float:
+        """Return what differences at one point take, seconds."""
+        return 2 * count * self.call_s
 
     def run(self) -> Truth:
         """Ask the library, ask differences, judge, and hold the whole matrix against it."""
-        m, n, seed = self.examination.m, self.examination.n, self.problem.seed
-        start = time.perf_counter()
-        found = products.multiply(self.witnesses, self.points, n, m, seed)
-        self.products_s = time.perf_counter() - start
+        if self.found is None:
+            self.ask()
+        assert self.found is not None  # noqa: S101 - just asked
+        with self.calls.precisely():
+            return self._told(self.found)
+
+    def _told(self, found: Products) -> Truth:
         self.unasked = self._unasked(found)
         judgement = self._judged(found)
         self._refuse_a_cut_function(found, judgement)
@@ -214,6 +272,8 @@ class _Gathering:
                 reasons=self.witnesses.reasons,
                 unasked=self.unasked,
                 second=self.second,
+                lifted=self.calls.lifted,
+                spared=self.allowance.why(self.call_s) if self.spared else "",
             ),
             notes=tuple(self.witnesses.reasons),
         )
@@ -236,13 +296,24 @@ class _Gathering:
             return "it stops gradients on purpose, which no difference quotient sees"
         if min(self._steps(found)) < math.sqrt(np.finfo(self.precision).eps):
             return "a kink is too near x for difference quotients"
+        # one independent check there is: two modes
+        agree = found.agreement is not None and found.agreement <= self._limit
+        if agree and self._differences_s(found.count) > self.allowance.left():
+            self.spared = True
+            return "there was no time for them"
         return ""
 
     def _judged(self, found: Products) -> Judgement:
         """Return what to believe: of both points, or of x alone where the second is too wild."""
-        here, elsewhere = (self._confirmed(found, at) for at in range(2))
+        here = self._confirmed(found, 0)
+        if self.unasked or not found.names:
+            return self._judge(found, here)
+        if self._differences_s(found.count) > self.allowance.left():
+            self.spared, self.second = True, None
+            return self._judge(found, here)
+        elsewhere = self._confirmed(found, 1)
         whole = self._judge(found, [a.worse(b) for a, b in zip(here, elsewhere, strict=True)])
-        if not found.names or (whole.contradicted is None and (whole.forward or whole.reverse)):
+        if whole.contradicted is None and (whole.forward or whole.reverse):
             return whole
         near = self._judge(found, here)
         if near.contradicted is None and near.forward + near.reverse == len(found.names):
@@ -263,6 +334,8 @@ class _Gathering:
         """Return what differences say at a point, of the forward mode and then of the reverse."""
         if self.unasked:
             return [Confirmation(0.0, holds=True)] * len(found.names)
+        if not found.names:
+            return []
         along, claims = found.along[at], []
         if found.forward:
             claims.append(Claim(found.pushed_along[at]))
@@ -273,7 +346,7 @@ class _Gathering:
             self.points[at],
             along,
             claims,
-            noise=self.examination.noise,
+            noise=self.noise,
             size=float(np.linalg.norm(self.y[at])),
             h=self._steps(found)[at],
         )
@@ -323,7 +396,7 @@ class _Gathering:
     def _by_differences(self, found: Products) -> ByProducts:
         """Return what central differences give, where no mode is to be believed."""
         m, n = self.examination.m, self.examination.n
-        error, sides = differences.limit(self.precision, self.examination.noise), []
+        error, sides = differences.limit(self.precision, self.noise), []
         for x, y, along, h in zip(
             self.points, self.y, found.along, self._steps(found), strict=True
         ):
@@ -384,16 +457,19 @@ class _Gathering:
             return False
         if self.problem.jacobian is not None:
             return True
+        budget_s = min(self.budget_s, self.allowance.left())
         if self.problem.function is None:
             # the witnesses are prepared, and compiled, once more, for all rows and columns
             passes_s = 2 * (3 * m + 2 * n) * self.examination.call_s
-            return self.products_s + passes_s <= self.budget_s
+            return self.products_s + passes_s <= budget_s
         neutral = Evaluator(self.problem, "numpy")
         for _ in range(2):  # the first call warms what it uses
             start = time.perf_counter()
             neutral.value(self.problem.x, self.problem.constants)
             call_s = time.perf_counter() - start
-        return 2 * COMPLEX * n * call_s <= self.budget_s
+            if call_s > budget_s:
+                return False
+        return 2 * COMPLEX * n * call_s <= budget_s
 
 
 def _rounded(problem: Problem, dtype: str) -> Problem:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 import warnings
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from jacbench import agreement
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array, Shape
 from jacbench.picking import closely
+from jacbench.picking.allowance import Allowance, InTime, figure, seconds
 from jacbench.picking.calls import Calls, rounded
 from jacbench.picking.closely import Finding
 from jacbench.picking.subject import Subject
@@ -24,6 +24,8 @@ BUDGET_S = 2.0
 """What looking for noise, kinks and linearity may take, seconds."""
 LEAST_CALLS = 10
 """Calls that the cheapest Jacobian and its check need: with fewer there is no answer."""
+EVIDENCE_CALLS = 12
+"""Calls that the least evidence takes, about: they are kept for it."""
 PASS_CALLS = (1, 3)
 """Calls that one pass forward or back is worth, from cheapest to dearest.
 
@@ -50,6 +52,8 @@ class Examination:
     precision
         ``float64`` where the function can be computed in it, whatever ``dtype`` is: what is right
         is settled in it. Else ``float32``.
+    lifted
+        True where that takes the function's float32 values to be lifted to float64.
     call_s
         One call as Python makes it, after the first, seconds.
     first_s
@@ -65,14 +69,15 @@ class Examination:
         What was not looked for, as calls take too long: one line, or none.
     calls
         How often the function was called.
-    spent_s
-        What the examination took, seconds.
+    allowance
+        What this and the evidence may take, of which a part is gone.
     """
 
     problem: Problem
     y_shape: Shape
     dtype: str
     precision: str
+    lifted: bool
     call_s: float
     first_s: float
     noise: float
@@ -80,7 +85,7 @@ class Examination:
     findings: tuple[Finding, ...]
     skipped: tuple[str, ...]
     calls: int
-    spent_s: float
+    allowance: Allowance
 
     @property
     def m(self) -> int:
@@ -104,6 +109,11 @@ class Examination:
     def lines(self) -> tuple[str, ...]:
         """All that is worth telling, a line each."""
         return (*(finding.line for finding in self.findings), *self.skipped)
+
+    def in_time(self, calls: Calls) -> InTime:
+        """Return ``calls``, which come to an end where only the evidence's time is left."""
+        kept_s = EVIDENCE_CALLS * self.call_s
+        return InTime(calls, self.allowance, kept_s=kept_s, call_s=self.call_s)
 
     def found(self, name: str) -> Finding | None:
         """Return the finding ``name``, or None where there is none."""
@@ -131,8 +141,9 @@ def examine(
         The library that computes it.
     time_limit_s
         What the whole pick may take: a function too slow for it is refused after a call or two.
+        This and the evidence get a share of it.
     budget_s
-        What looking closely may take.
+        What looking closely may take, where that share leaves as much.
 
     Raises
     ------
@@ -155,13 +166,13 @@ class _Examiner:
         self.subject, self.backend = subject, backend
         self.problem, self.who = subject.problem, subject.problem.name
         self.limit_s = math.inf if time_limit_s is None else time_limit_s
+        self.allowance = Allowance.of(time_limit_s)
         self.budget_s = budget_s
         self.findings: list[Finding] = []
         self.every: list[Calls] = []
 
     def run(self) -> Examination:
         """Begin with what one call shows; refuse as soon as something is wrong."""
-        start = time.perf_counter()
         undifferentiable = self.problem.undifferentiable
         if undifferentiable is not None:
             raise JacbenchError(f"{self.who}: {undifferentiable}")
@@ -176,15 +187,18 @@ class _Examiner:
         self._refuse_random(self._value(self.problem.x))
         call_s = min(call_s, self.calls.last_s)
         precise, there = self._best_precision()
-        seen = closely.look(self.problem, precise, there, call_s=call_s, budget_s=self.budget_s)
+        left_s = max(0.0, self.allowance.left() - EVIDENCE_CALLS * call_s)
+        budget_s = min(self.budget_s, left_s)
+        seen = closely.look(self.problem, precise, there, call_s=call_s, budget_s=budget_s)
         if self.dense_s(call_s)[0] > self.limit_s:
             self._tell("slow", self._slow(call_s))
-        told = f"not looked for: {', '.join(seen.missed)}: one call takes {_seconds(call_s)}"
+        told = f"not looked for: {', '.join(seen.missed)}: {self.allowance.why(call_s)}"
         return Examination(
             problem=seen.problem,
             y_shape=self.y.shape,
             dtype=self.calls.dtype,
             precision=precise.dtype,
+            lifted=precise.lifted,
             call_s=call_s,
             first_s=first_s,
             noise=seen.noise,
@@ -192,7 +206,7 @@ class _Examiner:
             findings=(*self.findings, *seen.findings),
             skipped=(told,) if seen.missed else (),
             calls=sum(calls.count for calls in self.every),
-            spent_s=time.perf_counter() - start,
+            allowance=self.allowance,
         )
 
     def dense_s(self, call_s: float) -> tuple[float, float]:
@@ -201,8 +215,9 @@ class _Examiner:
 
     # --- values ---
 
-    def _calls(self, dtype: str) -> Calls:
-        calls = Calls(self.problem, self.backend, dtype=dtype, device=self.subject.device)
+    def _calls(self, dtype: str, *, lifted: bool = False) -> Calls:
+        device = self.subject.device
+        calls = Calls(self.problem, self.backend, dtype=dtype, device=device, lifted=lifted)
         self.every.append(calls)
         return calls
 
@@ -272,26 +287,27 @@ class _Examiner:
         """Return the calls in the best precision that the function has, and y there."""
         if self.calls.dtype == "float64" or not self.subject.evaluates_float64:
             return self.calls, self.y  # the latter is told in the subject's notes
-        double = self._calls("float64")
-        reason: str | None
-        try:
-            y = double(rounded(self.problem.x, "float32"))
-        except JacbenchError as exc:
-            cause = exc.__cause__ or exc
-            reason = f"there it raises {type(cause).__name__}: {one_line(cause, 80)}"
-        else:
-            reason = self._unlike(y)
+        lifts, reasons = self.calls.backend.lifting() is not None, list[str]()
+        for lifted in (False, True) if lifts else (False,):
+            double = self._calls("float64", lifted=lifted)
+            reason = self._no_match(double)
             if reason is None:
                 return double, double(self.problem.x)
+            reasons.append(reason)
         self._tell(
             "float32",
-            f"it cannot be held against float64 ({reason}): what is right is settled in float32, "
-            "by methods that agree within its rounding: a weaker check",
+            f"it cannot be held against float64 ({reasons[0]}): what is right is settled in "
+            "float32, by methods that agree within its rounding: a weaker check",
         )
         return self.calls, self.y
 
-    def _unlike(self, double: Array) -> str | None:
-        """Return why a value computed in float64 is not this function's, or None where it is."""
+    def _no_match(self, calls: Calls) -> str | None:
+        """Return why values computed in float64 are not this function's, or None where they are."""
+        try:
+            double = calls(rounded(self.problem.x, "float32"))
+        except JacbenchError as exc:
+            cause = exc.__cause__ or exc
+            return f"there it raises {type(cause).__name__}: {one_line(cause, 80)}"
         if str(double.dtype) != "float64" or double.shape != self.y.shape:
             return f"there it returns {double.dtype} of shape {double.shape}"
         off = _apart(self.y, double)
@@ -309,7 +325,7 @@ class _Examiner:
         count, what = (m, "row") if m <= n else (n, "column")
         least, most = (factor * count for factor in PASS_CALLS)
         return (
-            f"one call takes {_seconds(call_s)}: a Jacobian of {count} {what}{'s' * (count > 1)} "
+            f"one call takes {seconds(call_s)}: a Jacobian of {count} {what}{'s' * (count > 1)} "
             f"needs about {least} to {most} of them, {_span(*self.dense_s(call_s))}: allow more "
             "with --time-limit, or give a smaller x of the same kind"
         )
@@ -323,15 +339,7 @@ def _apart(one: Array, other: Array) -> float:
     return agreement.compare(one.reshape(-1, 1), other.reshape(-1, 1)).error
 
 
-def _seconds(seconds: float) -> str:
-    return f"{_number(seconds)} s" if seconds >= 1 else f"{seconds * 1e3:.2g} ms"
-
-
 def _span(least: float, most: float) -> str:
     units = ((1.0, "s"), (60.0, "min"), (3600.0, "h"))
     unit, name = next((u for u in units if most < 100 * u[0]), units[-1])
-    return f"{_number(least / unit)} to {_number(most / unit)} {name}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    return f"{figure(least / unit)} to {figure(most / unit)} {name}"

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from jacbench import agreement, process_state, settle, tree
+from jacbench import settle, tree
 from jacbench.backend import Backend, Method, Target
-from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.cell import Cell, Verdict
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array, FactoredLayout, SparseLayout
-from jacbench.picking.by_products import DIRECTIONS, Answer, Blocks, ByProducts
+from jacbench.picking.by_products import Answer, Blocks, ByProducts
 from jacbench.problem import Problem
 from jacbench.reference import Point
 from jacbench.trial import Refused, Settled, Trial, entry_names
@@ -50,53 +49,27 @@ def settle_by_products(
             f"{cell.method}: a {cell.operator} is not held against random products: ask for "
             f"{', '.join(OPERATORS)}"
         )
-    tolerance = method.tolerance(cell.dtype) or agreement.tolerance(cell.dtype, cell.device)
-    result = CellResult(
-        cell=cell,
-        verdict=Verdict.AGREES,
-        m=right.m,
-        n=problem.n,
-        tolerance=max(tolerance, right.error),
-        reference=right.kind,
-        chunk_size=chunk_size if method.chunking == "chunked" else None,
-    )
     if cell.operator == "jacobian":
+        result = settle.at_first(cell, problem, method, right, chunk_size)
         too_large = settle.guarded(result, problem, right.m, memory_bytes)
         if too_large is not None:
             return Settled(too_large)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        before = process_state.take(backend)
-        try:
-            settled = TrialByProducts(result, problem, backend, method, right).run()
-        except Refused as refusal:
-            settled = Settled(
-                replace(result, verdict=refusal.verdict, reason=refusal.reason, **refusal.found)
-            )
-        except Exception as exc:  # noqa: BLE001 - whatever a method or a user's function raises
-            settled = Settled(settle.fault(result, method, backend, exc))
-        changes = process_state.put_back(before)
-    told = {**settled.result.notes, "compared_on": f"{DIRECTIONS} random products a side"}
-    if right.unused:
-        told["zero_columns"] = [f"x{name}" for name in right.unused]
-    settled = replace(settled, result=replace(settled.result, notes=told))
-    messages = list(dict.fromkeys(" ".join(str(w.message).split()) for w in caught))
-    return settle._with_warnings(settle._with_changes(settled, changes), messages, backend, right)
+    settled = settle.settle(
+        cell, problem, backend, method, right, chunk_size=chunk_size, trial=TrialByProducts
+    )
+    vectors = "1 random product" if right.count == 1 else f"{right.count} random products"
+    told = {**settled.result.notes, "compared_on": f"{vectors} a side"}
+    return replace(settled, result=replace(settled.result, notes=told))
 
 
 class TrialByProducts(Trial):
     """A trial that compares products with random vectors."""
 
-    def __init__(
-        self,
-        result: CellResult,
-        problem: Problem,
-        backend: Backend,
-        method: Method,
-        right: ByProducts,
-    ) -> None:
-        super().__init__(result, problem, backend, method, right)
-        self.right = right
+    @property
+    def right(self) -> ByProducts:
+        """What the answers are held against."""
+        assert isinstance(self.reference, ByProducts)  # noqa: S101 - as settle_by_products has it
+        return self.reference
 
     def _check_matrix(
         self, arrays: Sequence[Array], point: Point, target: Target, when: str

@@ -27,10 +27,8 @@ class Named:
         A function, a module of a library, or a :class:`Problem`.
     module
         Where it was found.
-    spelled_import
-        The line that imports it: ``from model import loss``.
     expression
-        What names it after that line: ``loss``, ``Model.encode``, ``build()``.
+        What names it after the lines of :meth:`imports`: ``loss``, ``Model.encode``, ``build()``.
     file
         The file it was found in, as it was named; None where a module was named.
     text
@@ -39,7 +37,6 @@ class Named:
 
     object: Any
     module: ModuleType
-    spelled_import: str
     expression: str
     file: Path | None
     text: str
@@ -52,7 +49,8 @@ class Named:
     def imports(self, *others: str) -> tuple[str, ...]:
         """Return the lines that import it and ``others``, names of the same module."""
         names = tuple(dict.fromkeys((self.expression.partition(".")[0].strip("()"), *others)))
-        return _import_lines(_importable(self.file, self.text), names)
+        module = self.file.stem if self.file is not None else self.place
+        return _import_lines(module, names)
 
     def told(self, exc: BaseException) -> str:
         """Return what ``exc`` says, and the line of the user's own code that it came from."""
@@ -86,15 +84,10 @@ def load(named: str) -> Named:
     return Named(
         object=found,
         module=module,
-        spelled_import=_import_lines(_importable(file, named), (name.partition(".")[0],))[0],
         expression=expression,
         file=file,
         text=named,
     )
-
-
-def _importable(file: Path | None, named: str) -> str:
-    return file.stem if file is not None else named.rpartition(":")[0]
 
 
 def _import_lines(module: str, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ class Precision:
     dtype
         ``float64`` or ``float32``.
     evaluates_float64
-        Whether it has a value in float64.
+        Whether it has a value in float64, what it holds in float32 lifted where need be.
     notes
         What was not as one would expect, a line each.
     """
@@ -46,7 +46,7 @@ def of(
     flexible: bool,
     elsewhere: bool = False,
 ) -> Precision:
-    """Call the function of ``problem`` until it is known what it computes in: once to three times.
+    """Call the function of ``problem`` until it is known what it computes in: once to four times.
 
     Parameters
     ----------
@@ -80,7 +80,8 @@ def of(
             )
         notes.append(f"{told}: computed in {made}")
         dtype = made
-    why = None if dtype == "float64" else _no_float64(value)
+    lifts = registry.load(backend).lifting() is not None
+    why = None if dtype == "float64" else _no_float64(value, lifts=lifts)
     if why is not None:
         notes.append(f"it has no value in float64 ({why}): what is right is settled in {dtype}")
     elif elsewhere and dtype == "float32" and narrows(backend) and _widens(value):
@@ -105,7 +106,13 @@ def default_device(backend: str) -> str:
 
 
 def value_of(
-    problem: Problem, backend: str, device: str, dtype: str, *, exact: bool | None = None
+    problem: Problem,
+    backend: str,
+    device: str,
+    dtype: str,
+    *,
+    exact: bool | None = None,
+    lifted: bool = False,
 ) -> Array:
     """Return the function's value at the problem's point, computed on ``device`` in ``dtype``.
 
@@ -114,10 +121,15 @@ def value_of(
     exact
         True: while the library keeps float64 throughout; False: as the process is set, as the
         user calls it. None: that too, unless the library has no float64 then.
+    lifted
+        True: what the function holds in float32 is lifted to float64, where the library does not
+        promote by itself.
     """
     loaded = registry.load(backend)
     wide = dtype == "float64" and narrows(backend) if exact is None else exact
-    with loaded.precise() if wide else contextlib.nullcontext():
+    lifting = loaded.lifting() if lifted else None
+    precise = loaded.precise() if wide else contextlib.nullcontext()
+    with precise, lifting or contextlib.nullcontext():
 
         def put(leaf: Array) -> Any:
             return loaded.put(np.asarray(leaf), device, dtype)
@@ -128,14 +140,20 @@ def value_of(
 
 
 def _dtype_of_value(
-    problem: Problem, backend: str, device: str, dtype: str, *, exact: bool | None = None
+    problem: Problem,
+    backend: str,
+    device: str,
+    dtype: str,
+    *,
+    exact: bool | None = None,
+    lifted: bool = False,
 ) -> str:
-    return str(value_of(problem, backend, device, dtype, exact=exact).dtype)
+    return str(value_of(problem, backend, device, dtype, exact=exact, lifted=lifted).dtype)
 
 
-def _works(value: Any, dtype: str, *, exact: bool | None = None) -> bool:
+def _works(value: Any, dtype: str, **how: Any) -> bool:
     with contextlib.suppress(JacbenchError):
-        return bool(value(dtype, exact=exact) == dtype)
+        return bool(value(dtype, **how) == dtype)
     return False
 
 
@@ -144,11 +162,14 @@ def _widens(value: Any) -> bool:
     return not _works(value, "float32", exact=True)
 
 
-def _no_float64(value: Any) -> str | None:
-    """Return why the function has no value in float64, or None where it has."""
+def _no_float64(value: Any, *, lifts: bool) -> str | None:
+    """Return why the function has no value in float64, lifted or not; None where it has."""
     try:
         made = value("float64", exact=True)
+        why = f"it is {made} for a float64 x"
     except JacbenchError as exc:
         told = str(exc).partition(": its function ")[2].rpartition(": call it at this point")[0]
-        return told or str(exc)
-    return None if made == "float64" else f"it is {made} for a float64 x"
+        made, why = "", told or str(exc)
+    if made == "float64" or (lifts and _works(value, "float64", exact=True, lifted=True)):
+        return None
+    return why

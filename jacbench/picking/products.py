@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ class Products:
     forward, reverse
         The methods that gave them; empty where none could.
     tangents
-        V, standard normal, (n, K).
+        V, standard normal, (n, K), for K vectors a side.
     cotangents
         U, standard normal, (K, m).
     along
@@ -50,6 +50,11 @@ class Products:
         return tuple(name for name in (self.forward, self.reverse) if name)
 
     @property
+    def count(self) -> int:
+        """K, the number of vectors on either side."""
+        return len(self.cotangents)
+
+    @property
     def agreement(self) -> float | None:
         """How far (U J) V is from U (J V), over its size for typical vectors; None without both.
 
@@ -61,26 +66,46 @@ class Products:
         for JV, UJ in zip(self.pushed, self.pulled, strict=True):
             size = max(float(np.linalg.norm(JV)), float(np.linalg.norm(UJ)))
             gap = float(np.linalg.norm(self.cotangents @ JV - UJ @ self.tangents))
-            errors.append(gap / (size * math.sqrt(DIRECTIONS) or 1.0))
+            errors.append(gap / (size * math.sqrt(self.count) or 1.0))
         return max(errors)
 
 
-def multiply(witnesses: Witnesses, points: Sequence[Tree], n: int, m: int, seed: int) -> Products:
-    """Ask the library for products at each of ``points``."""
+def multiply(
+    witnesses: Witnesses,
+    points: Sequence[Tree],
+    n: int,
+    m: int,
+    seed: int,
+    *,
+    count: int = DIRECTIONS,
+    forward_too: Callable[[], bool] = lambda: True,
+) -> Products:
+    """Ask the library for products at each of ``points``.
+
+    Parameters
+    ----------
+    count
+        K.
+    forward_too
+        Asked once the reverse mode has answered: False leaves the forward mode out. Where the
+        reverse mode cannot, forward mode is asked in any case.
+    """
     rng = np.random.default_rng([seed, 0x7247])
-    tangents = rng.standard_normal((n, DIRECTIONS))
-    cotangents = rng.standard_normal((DIRECTIONS, m))
-    along = [differences.directions(x, seed, DIRECTIONS) for x in points]
+    tangents = rng.standard_normal((n, count))
+    cotangents = rng.standard_normal((count, m))
+    along = [differences.directions(x, seed, count) for x in points]
     both = [np.concatenate([tangents, moves], axis=1) for moves in along]
-    forward, found = witnesses.forward(points, both)
     reverse, pulled = witnesses.reverse(points, cotangents)
+    forward, found = "", list[Array]()
+    if not reverse or forward_too():
+        forward, found = witnesses.forward(points, both)
     return Products(
         forward=forward,
         reverse=reverse,
         tangents=tangents,
         cotangents=cotangents,
         along=along,
-        pushed=[product[:, :DIRECTIONS] for product in found],
-        pushed_along=[product[:, DIRECTIONS:] for product in found],
+        pushed=[product[:, :count] for product in found],
+        pushed_along=[product[:, count:] for product in found],
         pulled=pulled,
     )

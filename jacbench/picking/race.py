@@ -29,7 +29,7 @@ EQUAL = 1.02
 """Candidates are equal where their intervals lie within this ratio of the leader's time."""
 CONFIDENCE = 0.99
 LEAST_ROUNDS = 5
-MOST_ROUNDS = 40
+MOST_ROUNDS = 24
 _EARLY = ((2, 1.6), (3, 1.35), (4, 1.2))
 """After so many rounds, who was that much slower in every one of them drops out."""
 

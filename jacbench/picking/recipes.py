@@ -86,6 +86,11 @@ class Paste:
         return self.axis + 1 if self.axis >= 0 else self.axis
 
     @property
+    def after_y(self) -> str:
+        """The same axis of an array that begins with the axes of ``y``, as the lines write it."""
+        return f"y.ndim + {self.axis}" if self.axis >= 0 else str(self.axis)
+
+    @property
     def alone(self) -> bool:
         """Whether f takes a batch of one: nothing that it holds runs over samples too."""
         return all(axis is None for axis in self.in_axes[1:])
@@ -98,6 +103,11 @@ class Paste:
 
 Recipe: TypeAlias = Callable[[Paste], list[str] | None]
 """Gives the lines without their imports, or None where it has no plain form for this f or x."""
+
+
+def of_array(lines: Recipe) -> Recipe:
+    """Return the recipe, but for a tree x: its leaves would have to be taken apart and put back."""
+    return lambda p: None if p.tree else lines(p)
 
 
 def written(

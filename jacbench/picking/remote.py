@@ -119,6 +119,11 @@ class RemoteBench:
         self.starting_s += time.monotonic() - begun
 
     @property
+    def named(self) -> str:
+        """What the user named."""
+        return self._asked.named
+
+    @property
     def backend(self) -> str:
         """The library's backend."""
         assert self._library is not None  # noqa: S101 - started

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jacbench.picking.by_products import DIRECTIONS, ByProducts
+from jacbench.picking.by_products import ByProducts
 from jacbench.picking.judgement import Judgement
 from jacbench.picking.products import Products
 from jacbench.reference import Reference
@@ -21,7 +21,9 @@ def told(
     witnesses: Sequence[str],
     reasons: Sequence[str],
     unasked: str,
-    second: float,
+    second: float | None,
+    lifted: bool = False,
+    spared: str = "",
 ) -> str:
     """Return who says what is right, who confirms it, and how answers are held against it.
 
@@ -39,10 +41,17 @@ def told(
         Why differences were not asked; empty where they were.
     second
         How far differences are away at the second point, where they confirm at x alone; else 0.
+        None: they were asked at x alone.
+    lifted
+        True where the function's float32 values were lifted to float64.
+    spared
+        Why less was asked than is usual; empty where it was not.
     """
     if judgement.undecided:
         return f"the hand-written Jacobian alone: {judgement.undecided}"
-    if not (judgement.forward or judgement.reverse):
+    vectors = f"{found.count} random {{}}{'s' * (found.count > 1)}"
+    believed = judgement.forward or judgement.reverse
+    if not believed:
         line = _without_modes(found, right, reasons)
     else:
         line = _by_modes(found, judgement, right, precision, witnesses, reasons)
@@ -53,17 +62,21 @@ def told(
         elif judgement.confirmed is not None:
             both = judgement.forward and judgement.reverse
             line += (
-                f" and central differences in {DIRECTIONS} random directions confirm "
+                f" and central differences in {vectors.format('direction')} confirm "
                 f"{'them' if both else 'it'} to {_figure(judgement.confirmed)}"
             )
-        if second:
+        if second is None and believed:
+            line += " at x alone"
+        elif second:
             line += f" at x (at the second point they are {second:.1g} away)"
     if precision == "float32":
         line += "; float32 alone: weaker"
+    if lifted:
+        line += "; its float32 constants were lifted to float64 for the reference"
     if isinstance(right, ByProducts):
         side = "either side" if judgement.forward and judgement.reverse else "one side"
-        line += f"; answers are held against it on {DIRECTIONS} random products from {side}"
-    return line
+        line += f"; answers are held against it on {vectors.format('product')} from {side}"
+    return f"{line}; less was asked than usual, as {spared}" if spared else line
 
 
 def _without_modes(found: Products, right: Reference, reasons: Sequence[str]) -> str:

@@ -39,8 +39,8 @@ class Subject:
     notes
         What the user should know, a line each.
     evaluates_float64
-        False where the function has no value in float64, as it holds float32 values: what is right
-        has to be settled in float32 then, and the notes say so.
+        False where the function has no value in float64, as it makes float32 values by name: what
+        is right has to be settled in float32 then, and the notes say so.
     spellings
         How the user's code names it for each of ``backends``.
     """
@@ -73,7 +73,7 @@ def of(
 ) -> Subject:
     """Return what ``obj`` is and what it runs on.
 
-    The function is called, once to three times in each library that comes into question: at x, in
+    The function is called, once to four times in each library that comes into question: at x, in
     the precision of x, and in float64.
 
     Parameters

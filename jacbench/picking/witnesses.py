@@ -24,16 +24,21 @@ class Witnesses:
     ``s -> f(x + V s)`` has the Jacobian J V at 0, and ``x -> U f(x)`` has U J: K columns and K rows
     of a function of any size. The backend's witnesses compute them; where one cannot, the library's
     methods for a single product are asked, one after another.
-
-    Attributes
-    ----------
-    reasons
-        Why what was asked first could not, a line each.
     """
 
     def __init__(self, calls: Calls, y_shape: Shape) -> None:
         self.calls, self.backend, self.y_shape = calls, calls.backend, y_shape
-        self.reasons: list[str] = []
+        self._reasons: tuple[list[str], list[str]] = ([], [])
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why what was asked first could not, those of the forward mode before the others."""
+        forward, reverse = self._reasons
+        return [*forward, *reverse]
+
+    def leave_forward_out(self, why: str) -> None:
+        """Take ``why`` for the reason that there is no forward mode."""
+        self._reasons[0].append(why)
 
     def forward(self, points: Sequence[Tree], tangents: Sequence[Array]) -> tuple[str, list[Array]]:
         """Return what answered, and J V at each point, (m, K); nothing where no method can.
@@ -41,7 +46,8 @@ class Witnesses:
         ``tangents`` holds a V for each point, (n, K).
         """
         ways = [(name, self._along) for name in self.backend.witnesses[1:]]
-        return self._first([*ways, *self._each("jvp", self._pushed)], points, tangents)
+        every = [*ways, *self._each("jvp", self._pushed)]
+        return self._first(every, points, tangents, self._reasons[0])
 
     def reverse(self, points: Sequence[Tree], cotangents: Array) -> tuple[str, list[Array]]:
         """Return what answered, and U J at each point, (K, n); nothing where no method can.
@@ -50,7 +56,7 @@ class Witnesses:
         """
         ways = [(name, self._weighed) for name in self.backend.witnesses[:1]]
         every = [*ways, *self._each("vjp", self._pulled)]
-        return self._first(every, points, [cotangents] * len(points))
+        return self._first(every, points, [cotangents] * len(points), self._reasons[1])
 
     def _each(self, operator: str, way: _Way) -> list[tuple[str, _Way]]:
         """Return every method for one product, but those that make the whole Jacobian for it."""
@@ -63,17 +69,18 @@ class Witnesses:
         ways: Sequence[tuple[str, _Way]],
         points: Sequence[Tree],
         vectors: Sequence[Array],
+        reasons: list[str],
     ) -> tuple[str, list[Array]]:
         """Return the first answer that is finite, with the name of the method that gave it."""
         for name, way in ways:
             try:
                 found = way(registry.method(name), points, vectors)
             except Exception as exc:  # noqa: BLE001 - what one method cannot do, another may
-                self.reasons.append(f"{name} raises {type(exc).__name__}: {one_line(exc, 100)}")
+                reasons.append(f"{name} raises {type(exc).__name__}: {one_line(exc, 100)}")
                 continue
             if all(np.isfinite(product).all() for product in found):
                 return name, found
-            self.reasons.append(f"{name} gives a derivative that is not finite")
+            reasons.append(f"{name} gives a derivative that is not finite")
         return "", []
 
     # --- of a smaller function ---

@@ -18,7 +18,7 @@ from jacbench.errors import JacbenchError
 from jacbench.picking.lost import LostError
 
 if TYPE_CHECKING:  # NumPy is imported once its threads are pinned, and the process has a folder
-    from jacbench.picking.bench import LocalBench
+    from jacbench.picking.local import LocalBench
     from jacbench.picking.subject import Subject
 
 
@@ -65,13 +65,14 @@ class Worker:
         return asking.described(self._subject)
 
     def start(self, backend: str) -> dict[str, Any]:
-        """Make the bench of one library."""
-        from jacbench.picking.bench import LocalBench  # noqa: PLC0415
+        """Make the bench of one library, past its first use."""
+        from jacbench.picking.local import LocalBench  # noqa: PLC0415
 
         assert self._subject is not None  # noqa: S101 - opened first
         self._bench = LocalBench(
             self._subject, backend, threads=self._threads, memory_bytes=self._memory_bytes
         )
+        self._bench.warm_up()
         return {}
 
     def examine(self, time_limit_s: float) -> dict[str, Any]:

@@ -90,8 +90,3 @@ class Pattern:
         whole = np.zeros(self.shape, dtype=data.dtype)
         whole[self.rows, self.indices] = data
         return whole
-
-    def united(self, other: Pattern) -> Pattern:
-        """Return the places of either."""
-        ones = [p.csr(np.ones(p.nnz, dtype=np.int8)) for p in (self, other)]
-        return Pattern.of(ones[0] + ones[1])

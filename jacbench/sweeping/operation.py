@@ -92,11 +92,16 @@ def sweep(
         progress=progress,
     )
     found = outcome(run, asked)
-    if run.path is not None:
-        run.path = results_writer.write(run.path, document(found))
-    if file is not None:
-        drawing.draw(found, file)
+    _keep(found, file)
     return found
+
+
+def _keep(found: Sweep, plot: Path | None) -> None:
+    """Add what was found to the results file, and draw the plot, where either was asked for."""
+    if found.run.path is not None:
+        found.run.path = results_writer.write(found.run.path, document(found))
+    if plot is not None:
+        drawing.draw(found, plot)
 
 
 def document(found: Sweep) -> dict[str, object]:

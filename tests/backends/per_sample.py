@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from jacbench import registry, tree
-from jacbench.backend import Prepared, Target
+from jacbench.backend import Prepared, Target, UnfitError
 from jacbench.problem import Problem
 from tests.backends import answers
 
@@ -98,3 +99,53 @@ def check(library: str, problem: Problem, dtype: str = "float64", **rest: Any) -
     one, other = prepared.call(asked.x), prepared.call(asked.elsewhere)
     assert not np.shares_memory(np.asarray(one), np.asarray(other))
     return prepared
+
+
+def refused(asked: Target, library: str, told: str) -> None:
+    """See that the method is not prepared for ``asked``, and says why."""
+    with pytest.raises(UnfitError, match=told):
+        registry.method(f"{library}.per-sample").prepare(asked)
+
+
+def check_interactions_are_declined(
+    library: str, centred: Callable[[Any], Any], thresholded: Callable[[Any], Any]
+) -> None:
+    """See that samples must not see each other: at x, or at the second point alone.
+
+    ``thresholded`` adds to every sample by how much the sum of all is over 100.
+    """
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    told = "per sample: samples interact along axis 0"
+    refused(of_function(library, centred, x), library, told)
+    beyond = put(library, x + 50)
+    refused(of_function(library, thresholded, x, elsewhere=beyond), library, told)
+
+
+def check_no_samples_is_declined(library: str) -> None:
+    """See that a problem without samples, and one whose samples share x, are declined."""
+    x = np.ones((4, 3))
+    plain = Problem(name="p", function=lambda xp, x: xp.sin(x), x=x)
+    shared = Problem(
+        name="s",
+        function=lambda xp, x, c: c @ x,
+        x=x,
+        constants=(np.ones((5, 4)),),
+        in_axes=(None, 0),
+    )
+    method = registry.method(f"{library}.per-sample")
+    for problem, told in ((plain, "in_axes names none"), (shared, "the samples share x")):
+        reason = method.unsupported(problem, "jacobian", "cpu", "float64")
+        assert reason is not None
+        assert told in reason
+    refused(target(library, shared), library, "the samples share x")
+
+
+def check_a_nan_stays_with_its_sample(library: str, sqrt: Callable[[Any], Any]) -> None:
+    """See that a NaN in the second of three samples is in no other block."""
+    x = np.array([[4.0, 9.0], [np.nan, 1.0], [16.0, 25.0]])
+    asked = of_function(library, sqrt, np.nan_to_num(x, nan=4.0))
+    backend, method = registry.load(library), registry.method(f"{library}.per-sample")
+    J = backend.to_numpy(method.prepare(asked).call(put(library, x)))
+    assert np.isnan(J[2, 2])
+    J[2:4, 2:4] = 0
+    assert np.allclose(J, np.diag([1 / 4, 1 / 6, 0, 0, 1 / 8, 1 / 10]), rtol=1e-15, atol=0)

@@ -18,8 +18,14 @@ import jacbench as jb
 from jacbench import registry
 from jacbench.backend import UnfitError
 from jacbench.errors import JacbenchError
-from jacbench.problem import Problem
-from tests.backends.per_sample import DTYPES, PROBLEMS, check, of_function, put, target
+from tests.backends.per_sample import (
+    DTYPES,
+    PROBLEMS,
+    check,
+    check_interactions_are_declined,
+    check_no_samples_is_declined,
+    of_function,
+)
 
 METHOD = "autograd.per-sample"
 
@@ -82,38 +88,15 @@ def test_what_has_no_forward_mode_goes_back() -> None:
 
 
 def test_samples_that_see_each_other_are_declined() -> None:
-    x = np.random.default_rng(0).standard_normal((4, 3))
-    for asked in (
-        of_function("autograd", lambda x: x - anp.mean(x, axis=0), x),
-        # dead at x, alive at the second point
-        of_function(
-            "autograd",
-            lambda x: x + anp.maximum(anp.sum(x) - 100, 0),
-            x,
-            elsewhere=put("autograd", x + 50),
-        ),
-    ):
-        with pytest.raises(UnfitError, match="per sample: samples interact along axis 0"):
-            registry.method(METHOD).prepare(asked)
+    check_interactions_are_declined(
+        "autograd",
+        lambda x: x - anp.mean(x, axis=0),
+        lambda x: x + anp.maximum(anp.sum(x) - 100, 0),
+    )
 
 
 def test_what_has_no_samples_is_declined() -> None:
-    method = registry.method(METHOD)
-    x = np.ones((4, 3))
-    plain = Problem(name="p", function=lambda xp, x: xp.sin(x), x=x)
-    reason = method.unsupported(plain, "jacobian", "cpu", "float64")
-    assert "in_axes names none" in (reason or "")
-    shared = Problem(
-        name="s",
-        function=lambda xp, x, c: c @ x,
-        x=x,
-        constants=(np.ones((5, 4)),),
-        in_axes=(None, 0),
-    )
-    reason = method.unsupported(shared, "jacobian", "cpu", "float64")
-    assert "the samples share x" in (reason or "")
-    with pytest.raises(UnfitError, match="the samples share x"):
-        method.prepare(target("autograd", shared))
+    check_no_samples_is_declined("autograd")
 
 
 def test_of_a_native_function_the_axis_is_found() -> None:

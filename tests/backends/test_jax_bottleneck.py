@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,14 @@ host_product = pytest.importorskip("jacbench_jax.host_product")
 pytest.importorskip("networkx")
 jnp = jax.numpy
 
+pytestmark = pytest.mark.usefixtures("jax_float64")
+
 METHODS = ("jax.bottleneck", "jax.factors")
 N = 24
 RNG = np.random.default_rng(5)
 X, ELSEWHERE = RNG.standard_normal((2, N))
 ENCODE, NARROW = RNG.standard_normal((12, N)) / 5, RNG.standard_normal((2, 12)) / 3
 WIDEN, DECODE = RNG.standard_normal((12, 2)), RNG.standard_normal((N, 12)) / 3
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 def encode(x: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,16 +18,10 @@ from jacbench.problem import Problem
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
+pytestmark = pytest.mark.usefixtures("jax_float64")
+
 DTYPES = ("float64", "float32")
 LIMIT = {"float64": 1e-13, "float32": 1e-5}
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 def names_of(operator: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,23 @@ import jacbench as jb
 from jacbench import registry
 from jacbench.backend import UnfitError
 from jacbench.errors import JacbenchError
-from jacbench.problem import Problem
-from tests.backends.per_sample import DTYPES, PROBLEMS, check, of_function, put, target
+from tests.backends.per_sample import (
+    DTYPES,
+    PROBLEMS,
+    check,
+    check_a_nan_stays_with_its_sample,
+    check_interactions_are_declined,
+    check_no_samples_is_declined,
+    of_function,
+    refused,
+)
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
+pytestmark = pytest.mark.usefixtures("jax_float64")
+
 METHOD = "jax.per-sample"
-
-
-@pytest.fixture(autouse=True)
-def float64() -> Iterator[None]:
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -74,52 +75,23 @@ def test_what_neither_mode_can_do_is_said_as_the_first_says_it() -> None:
 
 
 def test_a_nan_stays_with_its_sample() -> None:
-    x = np.array([[4.0, 9.0], [np.nan, 1.0], [16.0, 25.0]])
-    asked = of_function("jax", jnp.sqrt, np.nan_to_num(x, nan=4.0))
-    J = np.array(registry.method(METHOD).prepare(asked).call(put("jax", x)))
-    assert np.isnan(J[2, 2])
-    J[2:4, 2:4] = 0
-    assert np.allclose(J, np.diag([1 / 4, 1 / 6, 0, 0, 1 / 8, 1 / 10]), rtol=1e-15, atol=0)
+    check_a_nan_stays_with_its_sample("jax", jnp.sqrt)
 
 
 # --- what is declined ---
 
 
 def test_samples_that_see_each_other_are_declined() -> None:
-    x = np.random.default_rng(0).standard_normal((4, 3))
-    for asked in (
-        of_function("jax", lambda x: x - x.mean(0), x),
-        # dead at x, alive at the second point
-        of_function(
-            "jax",
-            lambda x: x + jax.nn.relu(x.sum() - 100),
-            x,
-            elsewhere=put("jax", x + 50),
-        ),
-    ):
-        with pytest.raises(UnfitError, match="per sample: samples interact along axis 0"):
-            registry.method(METHOD).prepare(asked)
+    check_interactions_are_declined(
+        "jax", lambda x: x - x.mean(0), lambda x: x + jax.nn.relu(x.sum() - 100)
+    )
 
 
 def test_what_has_no_samples_is_declined() -> None:
-    method = registry.method(METHOD)
-    x = np.ones((4, 3))
-    plain = Problem(name="p", function=lambda xp, x: xp.sin(x), x=x)
-    reason = method.unsupported(plain, "jacobian", "cpu", "float64")
-    assert "in_axes names none" in (reason or "")
-    shared = Problem(
-        name="s",
-        function=lambda xp, x, c: c @ x,
-        x=x,
-        constants=(np.ones((5, 4)),),
-        in_axes=(None, 0),
+    check_no_samples_is_declined("jax")
+    refused(
+        of_function("jax", jnp.sum, np.ones((4, 3))), "jax", "no Jacobian per sample: y is a number"
     )
-    reason = method.unsupported(shared, "jacobian", "cpu", "float64")
-    assert "the samples share x" in (reason or "")
-    with pytest.raises(UnfitError, match="the samples share x"):
-        method.prepare(target("jax", shared))
-    with pytest.raises(UnfitError, match="no Jacobian per sample: y is a number"):
-        method.prepare(of_function("jax", jnp.sum, x))
 
 
 def test_of_a_native_function_the_axis_is_found() -> None:

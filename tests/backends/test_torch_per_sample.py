@@ -11,9 +11,17 @@ import jacbench as jb
 from jacbench import registry
 from jacbench.backend import UnfitError
 from jacbench.errors import JacbenchError
-from jacbench.problem import Problem
 from tests.backends import answers
-from tests.backends.per_sample import DTYPES, PROBLEMS, check, of_function, put, target
+from tests.backends.per_sample import (
+    DTYPES,
+    PROBLEMS,
+    check,
+    check_a_nan_stays_with_its_sample,
+    check_interactions_are_declined,
+    check_no_samples_is_declined,
+    of_function,
+    refused,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -129,53 +137,23 @@ def test_parameters_in_a_closure_leave_no_graph(forced: str) -> None:
 
 
 def test_a_nan_stays_with_its_sample() -> None:
-    x = np.array([[4.0, 9.0], [np.nan, 1.0], [16.0, 25.0]])
-    asked = of_function("torch", torch.sqrt, np.nan_to_num(x, nan=4.0))
-    J = registry.method(METHOD).prepare(asked).call(put("torch", x)).numpy()
-    assert np.isnan(J[2, 2])
-    J[2:4, 2:4] = 0
-    assert np.allclose(J, np.diag([1 / 4, 1 / 6, 0, 0, 1 / 8, 1 / 10]), rtol=1e-15, atol=0)
+    check_a_nan_stays_with_its_sample("torch", torch.sqrt)
 
 
 # --- what is declined ---
 
 
 def test_samples_that_see_each_other_are_declined() -> None:
-    x = np.random.default_rng(0).standard_normal((4, 3))
-    for asked in (
-        of_function("torch", lambda x: x - x.mean(0), x),
-        # dead at x, alive at the second point
-        of_function(
-            "torch",
-            lambda x: x + torch.relu(x.sum() - 100),
-            x,
-            elsewhere=put("torch", x + 50),
-        ),
-    ):
-        with pytest.raises(UnfitError, match="per sample: samples interact along axis 0"):
-            registry.method(METHOD).prepare(asked)
+    check_interactions_are_declined(
+        "torch", lambda x: x - x.mean(0), lambda x: x + torch.relu(x.sum() - 100)
+    )
 
 
 def test_what_has_no_samples_is_declined() -> None:
-    method = registry.method(METHOD)
-    x = np.ones((4, 3))
-    plain = Problem(name="p", function=lambda xp, x: xp.sin(x), x=x)
-    shared = Problem(
-        name="s",
-        function=lambda xp, x, c: c @ x,
-        x=x,
-        constants=(np.ones((5, 4)),),
-        in_axes=(None, 0),
-    )
-    for problem, told in ((plain, "in_axes names none"), (shared, "the samples share x")):
-        reason = method.unsupported(problem, "jacobian", "cpu", "float64")
-        assert reason is not None
-        assert told in reason
-    with pytest.raises(UnfitError, match="the samples share x"):
-        method.prepare(target("torch", shared))
+    check_no_samples_is_declined("torch")
     for axis, function in ((0, lambda x: x.sum()), (0, lambda x: x[:3]), (1, torch.sin)):
-        with pytest.raises(UnfitError, match="no Jacobian per sample: y "):
-            method.prepare(of_function("torch", function, x, axis))
+        asked = of_function("torch", function, np.ones((4, 3)), axis)
+        refused(asked, "torch", "no Jacobian per sample: y ")
 
 
 def test_of_a_native_function_the_axis_is_found() -> None:

@@ -12,12 +12,12 @@ import pytest
 
 from jacbench import read
 from jacbench.cell import Verdict
-from jacbench.cli import main
 from tests.gating.test_gate import schema_errors
 from tests.gating.test_side import git, worktrees
 from tests.runs import PROBLEM, environment, jacbench, strict, tiny_site
 from tests.test_results import schema_errors as results_errors
 
+Usage = Callable[..., tuple[int, str]]
 QUICK = ("--launches", "2", "--blocks", "4", "--extensions", "0")
 TINY = ("--method", "tiny.right")
 MODEL = """
@@ -75,27 +75,6 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-Usage = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def usage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Usage:
-    """Run the command in this process; return its exit status and what it complains of."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["jacbench", "gate", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert said.out == ""
-        return int(str(ended.value.code)), said.err
-
-    return run
-
-
 # Mistakes
 
 
@@ -120,7 +99,7 @@ def usage(
     ],
 )
 def test_a_mistake_is_one_line(usage: Usage, words: tuple[str, ...], told: str) -> None:
-    status, said = usage(*words)
+    status, said = usage("gate", *words)
     assert status == 2
     assert told in said
     assert said.startswith("jacbench: ")
@@ -136,7 +115,7 @@ def test_a_mistake_is_one_line(usage: Usage, words: tuple[str, ...], told: str) 
     ],
 )
 def test_what_a_worker_refuses_is_one_line(usage: Usage, words: tuple[str, ...], told: str) -> None:
-    status, said = usage(*words, "--base-python", sys.executable)
+    status, said = usage("gate", *words, "--base-python", sys.executable)
     assert status == 2
     assert told in said
     assert said.count("\n") == 1
@@ -144,7 +123,7 @@ def test_what_a_worker_refuses_is_one_line(usage: Usage, words: tuple[str, ...],
 
 def test_a_file_that_ends_the_interpreter_is_one_line(usage: Usage, tmp_path: Path) -> None:
     (tmp_path / "ends.py").write_text("import os; os._exit(7)", encoding="utf-8")
-    status, said = usage("ends.py:f", "--base-python", sys.executable)
+    status, said = usage("gate", "ends.py:f", "--base-python", sys.executable)
     assert status == 2
     assert "could not be asked what it has: the worker exited with status 7" in said
     assert said.count("\n") == 1

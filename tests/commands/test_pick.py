@@ -143,8 +143,8 @@ def test_ctrl_c_ends_it_and_its_workers(folder):
             assert process.poll() is None
             assert time.monotonic() < until
             time.sleep(0.05)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        workers = [int(word) for word in children.read_text().split()] if children.exists() else []
+        by_thread = Path(f"/proc/{process.pid}/task").glob("*/children")
+        workers = [int(word) for children in by_thread for word in children.read_text().split()]
         os.kill(process.pid, signal.SIGINT)
         out, told = process.communicate(timeout=30)
     finally:

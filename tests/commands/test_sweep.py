@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jacbench import read
-from jacbench.cli import main
 from jacbench.errors import JacbenchError
 from jacbench.sweeping.operation import sweep
 from tests.runs import environment, jacbench, strict, tiny_site
 from tests.sweeping.test_outcome import schema_errors
 from tests.test_results import schema_errors as results_errors
 
-QUICK = ("--visits", "2", "--cell-seconds", "0.02")
 Usage = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def usage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Usage:
-    """Run the command in this process; return its exit status and what it complains of."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["jacbench", "sweep", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert said.out == ""
-        return int(str(ended.value.code)), said.err
-
-    return run
+QUICK = ("--visits", "2", "--cell-seconds", "0.02")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +49,7 @@ def usage(
 def test_a_mistake_is_one_line(
     usage: Usage, tmp_path: Path, words: tuple[str, ...], told: str
 ) -> None:
-    status, said = usage(*words)
+    status, said = usage("sweep", *words)
     assert status == 2
     assert told in said
     assert said.startswith("jacbench: ")

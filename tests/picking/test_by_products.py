@@ -86,6 +86,10 @@ def test_one_side_alone_sees_it_too(side: str) -> None:
     assert known.distance(J).error < 1e-14
 
 
+def test_the_number_of_vectors_is_known() -> None:
+    assert right().count == right(forward=False).count == right(reverse=False).count == 3
+
+
 def test_what_is_not_finite_is_infinitely_far() -> None:
     wrong = J.copy()
     wrong[5, 6] = np.nan

@@ -45,6 +45,19 @@ def test_what_the_library_cannot_hold_in_this_dtype_is_told(
         calls(lambda x: x)(X)
 
 
+@pytest.mark.parametrize("lifted", [True, False])
+def test_float32_values_are_lifted_where_that_is_asked(lifted: bool) -> None:
+    torch = pytest.importorskip("torch")
+    W = torch.ones(2, 3)
+    problem = subject(lambda x: W @ x, backend="torch").problem
+    called = Calls(problem, "torch", dtype="float64", device="cpu", lifted=lifted)
+    if lifted:
+        assert called(X).dtype == np.float64
+    else:
+        with pytest.raises(JacbenchError, match="RuntimeError"):
+            called(X)
+
+
 def test_flat_and_like_are_inverse() -> None:
     tree = {"b": np.ones((2, 2)), "a": [np.array(3.0), np.zeros(1)]}
     vector = flat(tree)

@@ -13,9 +13,10 @@ from jacbench.backend import Method, MethodInfo, Prepared, Target
 from jacbench.cell import Cell, Verdict
 from jacbench.errors import JacbenchError
 from jacbench.layout import Layout
-from jacbench.picking import evidence
+from jacbench.picking import allowance, calls, closely, evidence
 from jacbench.picking.evidence import Truth, settle_large, truth
 from jacbench.picking.examination import examine
+from jacbench.picking.witnesses import Witnesses
 from jacbench.structure.pattern import Pattern
 from jacbench.trial import Settled
 from tests.picking.planted import A, X, configured, subject
@@ -314,7 +315,7 @@ def test_a_jacobian_of_zero() -> None:
 def test_float32_alone_is_weaker_and_says_so() -> None:
     torch = pytest.importorskip("torch")
     W = torch.tensor(A, dtype=torch.float32)
-    found = gathered(lambda x: torch.tanh(W @ x), backend="torch", dtype="float32")
+    found = gathered(lambda x: torch.tanh(W @ x.float()), backend="torch", dtype="float32")
     assert (found.dtype, found.precision, found.whole) == ("float32", "float32", False)
     assert "methods in float32" in found.told
     assert "weaker" in found.told
@@ -323,6 +324,197 @@ def test_float32_alone_is_weaker_and_says_so() -> None:
     J = (1 - np.tanh(single @ x) ** 2)[:, None] * single
     assert found.error(J) < 2e-6
     assert found.error(J * 1.001) > 1e-4
+
+
+# --- float32 constants, lifted ---
+
+
+def test_float32_constants_have_the_evidence_of_float64() -> None:
+    torch = pytest.importorskip("torch")
+    W = torch.tensor(A, dtype=torch.float32)
+    found = gathered(lambda x: torch.tanh(W @ x), backend="torch", dtype="float32")
+    assert (found.dtype, found.precision, found.whole) == ("float32", "float64", True)
+    assert found.told.startswith("two independent methods in float64 (")
+    assert "its float32 constants were lifted to float64 for the reference" in found.told
+    single = A.astype(np.float32).astype(float)
+    x = X.astype(np.float32).astype(float)
+    J = (1 - np.tanh(single @ x) ** 2)[:, None] * single
+    assert found.error(J) < 1e-15
+    assert found.confirmed is not None
+    assert found.confirmed < 1e-8
+
+
+@pytest.mark.usefixtures("large")
+def test_a_module_in_float32_has_it_too() -> None:
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    found = gathered(module, backend="torch", dtype="float32")
+    assert (found.precision, found.whole) == ("float64", False)
+    assert found.agreement is not None
+    assert found.agreement < 1e-14
+    assert found.reference.error == 0.0
+
+
+def test_jax_lifts_by_itself() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    configured("jax")
+    W = jnp.asarray(A, dtype="float32")
+    found = gathered(lambda x: jnp.tanh(W @ x), backend="jax", dtype="float32")
+    assert (found.dtype, found.precision, found.whole) == ("float32", "float64", True)
+    assert "lifted" not in found.told
+
+
+def test_autograd_lifts_by_itself() -> None:
+    W = A.astype(np.float32)
+    found = gathered(lambda x: anp.tanh(anp.dot(W, x)), dtype="float32")
+    assert (found.dtype, found.precision, found.whole) == ("float32", "float64", True)
+
+
+def test_where_a_mode_cannot_lift_both_are_asked_in_float32() -> None:
+    torch = pytest.importorskip("torch")
+    W = torch.tensor(A, dtype=torch.float32)
+
+    class Product(torch.autograd.Function):
+        """A rule that runs where no mode sees it."""
+
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return W @ x
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            pass
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g @ W
+
+        @staticmethod
+        def jvp(ctx: Any, t: Any) -> Any:
+            return W @ t
+
+    f = Product.apply
+    assert examine(subject(f, backend="torch", dtype="float32"), "torch").lifted
+    found = gathered(f, backend="torch", dtype="float32")
+    assert (found.precision, len(found.witnesses)) == ("float32", 2)
+    assert "methods in float32" in found.told
+    assert "lifted" not in found.told
+
+
+# --- little time ---
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, call_s: float) -> tuple[Callable[[Any], Any], list[Any]]:
+    """Return a function that takes so long by a clock that only its calls move, and its calls."""
+    clock = Clock()
+    for module in (allowance, calls, closely, evidence):
+        monkeypatch.setattr(module, "time", clock)
+    seen: list[Any] = []
+
+    def f(x: Any) -> Any:
+        seen.append(x)
+        clock.now += call_s
+        return anp.tanh(anp.dot(A, x))
+
+    return f, seen
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("call_s", "most"), [(0.001, 100), (0.04, 70), (0.1, 40), (0.3, 13), (0.8, 10)]
+)
+def test_evidence_keeps_to_its_share(
+    call_s: float, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    f, seen = slow(monkeypatch, call_s)
+    asked = subject(f)
+    found = truth(asked, "autograd", examine(asked, "autograd", time_limit_s=10.0))
+    assert len(seen) <= most
+    # something else than the first method confirms it all the same
+    assert found.agreement is not None or found.confirmed is not None
+    assert found.error(exact(X)) < 1e-14
+    assert found.error(exact(X) * 1.001) > 1e-4
+    assert ("as one call takes" in found.told) == (call_s > 0.05)
+
+
+def test_what_was_left_out_for_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    f, _ = slow(monkeypatch, 0.3)
+    asked = subject(f)
+    looked = examine(asked, "autograd", time_limit_s=10.0)
+    found = truth(asked, "autograd", looked)
+    assert looked.skipped == (
+        "not looked for: noise, kinks, linearity: one call takes 300 ms and the time limit is 10 s",
+    )
+    assert "as the forward mode was left out for time" in found.told
+    assert "central differences in 1 random direction confirm it to" in found.told
+    assert "on 1 random product from one side" in found.told
+    assert found.told.endswith(
+        "less was asked than usual, as one call takes 300 ms and the time limit is 10 s"
+    )
+    assert not found.whole
+
+
+def test_without_a_limit_nothing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    f, _ = slow(monkeypatch, 3.0)
+    asked = subject(f)
+    found = truth(asked, "autograd", examine(asked, "autograd"))
+    assert len(found.witnesses) == 2
+    assert "3 random directions" in found.told
+    assert "less was asked" not in found.told
+
+
+def test_a_wrong_rule_is_found_in_no_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from autograd.extend import defvjp, primitive
+
+    f, _ = slow(monkeypatch, 0.8)
+
+    @primitive
+    def wrong(x: Any) -> Any:
+        return f(x)
+
+    defvjp(wrong, lambda ans, x: lambda g: 1.01 * (g * (1 - ans**2)) @ A)
+    asked = subject(wrong)
+    found = truth(asked, "autograd", examine(asked, "autograd", time_limit_s=10.0))
+    assert found.reference.kind == "central-difference"
+    assert found.error(exact(X)) < 1e-6
+
+
+def test_where_the_reverse_mode_cannot_the_forward_mode_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    f, _ = slow(monkeypatch, 0.3)
+    asked = subject(f)
+    looked = examine(asked, "autograd", time_limit_s=10.0)
+    # the reverse mode comes to nothing
+    monkeypatch.setattr(Witnesses, "reverse", lambda *_: ("", []))
+    found = truth(asked, "autograd", looked)
+    assert found.witnesses == ("autograd.jvp",)
+    assert found.confirmed is not None
+
+
+def test_two_modes_that_agree_can_do_without_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    f, _ = slow(monkeypatch, 0.05)
+    asked, forward = subject(f), Witnesses.forward
+
+    def long(*arguments: Any) -> Any:
+        allowance.time.now += 10.0
+        return forward(*arguments)
+
+    looked = examine(asked, "autograd", time_limit_s=10.0)
+    monkeypatch.setattr(Witnesses, "forward", long)
+    found = truth(asked, "autograd", looked)
+    assert (len(found.witnesses), found.confirmed) == (2, None)
+    assert "differences were not asked: there was no time for them" in found.told
 
 
 # --- cells ---

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from jacbench.errors import JacbenchError
+from jacbench.picking import closely
 from jacbench.picking.examination import Examination, dense_seconds, examine
+from jacbench.picking.probes import Sides
 from tests.picking.planted import A, X, configured, subject
 
 anp = pytest.importorskip("autograd.numpy")
@@ -48,7 +51,8 @@ def test_a_smooth_function_has_no_findings() -> None:
     assert (found.findings, found.skipped, found.lines) == ((), (), ())
     assert (found.m, found.n, found.y_shape) == (2, 3, (2,))
     assert (found.dtype, found.precision, found.moved) == ("float64", "float64", False)
-    assert 0 < found.call_s <= found.spent_s
+    assert found.call_s > 0
+    assert not found.lifted
     assert np.finfo(np.float64).eps <= found.noise < 1e-13
     assert found.calls <= 25
     assert found.found("kink") is None
@@ -246,6 +250,23 @@ def test_a_kink_everywhere_is_told_so() -> None:
     assert {"kink", "jump", "noise"} & set(names(found))
 
 
+@pytest.mark.parametrize(("budget_s", "tries"), [(0.5, 1), (100.0, 3)])
+def test_a_way_out_of_a_kink_is_looked_for_while_there_is_time(
+    budget_s: float, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def sides(*_: Any) -> tuple[Sides, bool]:
+        now[0] += 1.0
+        return Sides("kink"), False
+
+    monkeypatch.setattr(closely._Closely, "_sides", sides)
+    monkeypatch.setattr(closely, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    found = look(smooth, budget_s=budget_s)
+    assert "kink" in names(found)
+    assert now[0] == 1 + tries
+
+
 def test_a_jump_at_x_is_told() -> None:
     x = np.array([1.0, 0.3])
     found = look(lambda x: anp.where(x >= 1.0, x + 1.0, x**2), x)
@@ -329,10 +350,34 @@ def test_float32_is_settled_in_float64() -> None:
 def test_float32_alone_where_a_function_takes_no_other() -> None:
     torch = pytest.importorskip("torch")
     W = torch.tensor(A, dtype=torch.float32)
-    found = look(lambda x: torch.tanh(W @ x), backend="torch", dtype="float32")
-    assert (found.dtype, found.precision) == ("float32", "float32")
+
+    def f(x: Any) -> Any:
+        if x.dtype is not torch.float32:
+            raise TypeError("no")
+        return torch.tanh(W @ x)
+
+    found = look(f, backend="torch", dtype="float32")
+    assert (found.dtype, found.precision, found.lifted) == ("float32", "float32", False)
     assert names(found) == ["float32"]
-    assert "RuntimeError" in found.findings[0].line
+    assert "TypeError" in found.findings[0].line
+
+
+def test_float32_values_are_lifted_where_that_is_needed() -> None:
+    torch = pytest.importorskip("torch")
+    W = torch.tensor(A, dtype=torch.float32)
+    found = look(lambda x: torch.tanh(W @ x), backend="torch", dtype="float32")
+    assert (found.dtype, found.precision, found.lifted) == ("float32", "float64", True)
+    assert found.findings == ()
+    found = look(torch.tanh, backend="torch", dtype="float32")
+    assert (found.precision, found.lifted) == ("float64", False)
+
+
+def test_float32_by_name_stays() -> None:
+    torch = pytest.importorskip("torch")
+    W = torch.tensor(A, dtype=torch.float32)
+    found = look(lambda x: torch.tanh(W @ x.float()), backend="torch", dtype="float32")
+    assert (found.precision, found.lifted) == ("float32", False)
+    assert "there it returns float32" in found.findings[0].line
 
 
 def test_what_is_said_not_to_compute_in_float64_is_not_asked_to() -> None:

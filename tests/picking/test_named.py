@@ -31,7 +31,6 @@ def test_a_function_of_a_file(write: Write) -> None:
     write("def loss(x): return 2 * x")
     found = naming.load("model.py:loss")
     assert found.object(3) == 6
-    assert found.spelled_import == "from model import loss"
     assert found.expression == "loss"
     assert found.place == "model.py"
     assert found.imports("x", "loss", "x") == ("from model import loss, x",)
@@ -44,7 +43,7 @@ def test_a_function_of_a_module(write: Write) -> None:
     found = naming.load("project.model:loss")
     assert found.object(3) == 6
     assert found.file is None
-    assert found.spelled_import == "from project.model import loss"
+    assert found.imports() == ("from project.model import loss",)
     assert found.place == "project.model"
 
 

@@ -47,10 +47,3 @@ def test_data_come_back_in_both_forms() -> None:
     dense[MARKED] = data
     assert np.array_equal(pattern.dense(data), dense)
     assert np.array_equal(pattern.csr(data).toarray(), dense)
-
-
-def test_the_union_holds_the_places_of_either() -> None:
-    other = np.zeros_like(MARKED)
-    other[1, 1] = other[0, 0] = True
-    found = Pattern.of(MARKED).united(Pattern.of(other))
-    assert np.array_equal(found.dense(np.ones(found.nnz)) != 0, MARKED | other)

@@ -129,7 +129,7 @@ def test_without_a_forward_or_a_reverse_mode() -> None:
 
 def test_a_given_pattern_is_taken() -> None:
     J = MATRICES["stencil"]
-    wider = Pattern.of(J).united(Pattern.of(band(J.shape[0], 7)))
+    wider = Pattern.of(abs(J) + band(J.shape[0], 7))
     made = planned(J, pattern=wider)
     assert made.pattern is wider
     assert made.notes["pattern"] == "given"

@@ -10,8 +10,8 @@ import pytest
 
 from jacbench.cell import Verdict
 from jacbench.errors import JacbenchError
-from jacbench.picking.bench import LocalBench
 from jacbench.picking.candidate import Candidate
+from jacbench.picking.local import LocalBench
 from jacbench.picking.lost import LostError
 from tests.picking import planted
 

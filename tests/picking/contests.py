@@ -1,0 +1,56 @@
+"""Contests on planted candidates, run to their end."""
+
+from __future__ import annotations
+
+from jacbench.picking.candidate import Candidate
+from jacbench.picking.contest import Contest
+from jacbench.picking.terms import Terms
+from tests.picking.simulated import Planted, SimulatedBench
+
+PASSES = {"reverse": 200, "forward": 100}
+
+
+def run(*benches, **terms):
+    """Return the contest of all ``benches``."""
+    call_s = {bench.backend: 1e-5 for bench in benches}
+    made = Contest(benches, call_s, PASSES, Terms(**terms), lambda what: None)
+    made.run()
+    return made
+
+
+def contest(*planted: Planted, **terms):
+    """Return the contest of one bench, and the bench."""
+    bench = SimulatedBench(*planted)
+    return run(bench, **terms), bench
+
+
+def row(made, method, chunk_size=None, operator="jacobian"):
+    """Return what became of one candidate."""
+    wanted = Candidate(operator, method, chunk_size)
+    return next(row for row in made.rows() if row.candidate == wanted)
+
+
+class Late(SimulatedBench):
+    """A bench of which one step raises, or says something, for one method."""
+
+    def __init__(self, *planted, step, method, does, **options):
+        super().__init__(*planted, **options)
+        self.step, self.method, self.does = step, method, does
+
+    def _late(self, step, candidate):
+        if (step, candidate.method) == (self.step, self.method):
+            if isinstance(self.does, Exception):
+                raise self.does
+            return self.does
+        return None
+
+    def enter(self, candidate, time_limit_s=None):
+        self._late("enter", candidate)
+        return super().enter(candidate, time_limit_s)
+
+    def peak(self, candidate):
+        self._late("peak", candidate)
+        return super().peak(candidate)
+
+    def changes(self, candidate):
+        return self._late("changes", candidate)

@@ -1,0 +1,38 @@
+"""Answers over planted benches, one step of which may raise."""
+
+from __future__ import annotations
+
+from jacbench.picking import deciding
+from jacbench.picking.telling import quiet
+from jacbench.picking.wanted import Wanted
+from tests.picking.simulated import Planted, SimulatedBench
+
+DESCRIBED = {"name": "f", "kind": "planted", "device": "cpu", "notes": ["said before"]}
+
+
+class Faulty(SimulatedBench):
+    """A bench of which one step raises."""
+
+    def __init__(self, *planted, step="", raises=None, look=None, **options):
+        super().__init__(*planted, **options)
+        self.step, self.raises, self.look = step, raises, look
+
+    def __getattribute__(self, name):
+        own = super().__getattribute__
+        if name[0] != "_" and name == own("__dict__").get("step"):
+            raise own("raises")
+        return own(name)
+
+    def examine(self, time_limit_s):
+        return self.look or super().examine(time_limit_s)
+
+
+def decide(*benches, **wanted):
+    """Return the answer of ``benches``."""
+    known = {"time_limit_s": 5.0, "compile": False, **wanted}
+    return deciding.decide(benches, DESCRIBED, Wanted(**known), quiet, starting_s=0.0, bind=False)
+
+
+def sim(*names, **options):
+    """Return a bench of candidates, each slower than the one before it."""
+    return Faulty(*(Planted(name, 1e-5 * (i + 1)) for i, name in enumerate(names)), **options)

@@ -1,0 +1,51 @@
+"""What a row tells: ratios, times, and from how many calls on a method pays."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.picking.contests import contest, row, run
+from tests.picking.simulated import Planted, SimulatedBench
+
+
+def test_ratios_are_to_the_pick_also_of_who_dropped_out_against_another():
+    made = run(
+        SimulatedBench(
+            Planted("first", 4e-5), Planted("slow", 1e-4), Planted("built", 1e-5, compiled=True)
+        )
+    )
+    assert made.picks()["dense"].method == "built"
+    assert row(made, "first").ratio.estimate == pytest.approx(4.0, rel=0.05)
+    assert row(made, "slow").ratio.estimate == pytest.approx(10.0, rel=0.05)
+    assert row(made, "slow").call_s == pytest.approx(1e-4, rel=0.05)
+
+
+def test_compilers_come_last_and_their_start_counts_for_break_even():
+    made, bench = contest(
+        Planted("a", 2e-5), Planted("slow-build", 1e-5, compiled=True, prepare_s=1.0, start_s=3.0)
+    )
+    assert made.picks()["dense"].method == "slow-build"
+    assert bench.entered[-1].method == "slow-build"
+    assert row(made, "a").calls_to_break_even == pytest.approx(4.0 / 1e-5, rel=0.05)
+
+
+def test_the_start_of_a_compiler_is_part_of_what_each_of_its_methods_has_to_make_up_for():
+    planted = [
+        Planted("plain", 2e-5),
+        Planted("one", 1.2e-5, compiled=True, prepare_s=1.0, start_s=9.0),
+        Planted("two", 1e-5, compiled=True, prepare_s=1.0, start_s=0.1),
+    ]
+    made = run(SimulatedBench(*planted))
+    assert made.picks()["dense"].method == "two"
+    assert row(made, "plain").calls_to_break_even == pytest.approx(10.0 / 1e-5, rel=0.05)
+    assert row(made, "one").start_s == 9.0
+    assert row(made, "plain").start_s is None
+
+
+def test_where_calls_are_counted_times_stay_times_of_calls():
+    planted = Planted("a", 1e-5, prepare_s=2e-2), Planted("b", 2e-5)
+    made = run(SimulatedBench(*planted), calls=1000)
+    assert made.picks()["dense"].method == "b"
+    assert row(made, "a").ratio.estimate == pytest.approx(1.5, rel=0.05)
+    for name, call_s in (("a", 1e-5), ("b", 2e-5)):
+        assert row(made, name).seconds == pytest.approx(call_s, rel=0.05)
