@@ -45,6 +45,7 @@ worth: $(VENV)/.installed
 	$(BIN)/python benchmarks/habits.py
 	$(BIN)/python benchmarks/time_to_answer.py
 	$(BIN)/python benchmarks/regret.py --no-compile --time-limit 30 --blocks 30
+	$(BIN)/python benchmarks/limit.py
 
 pages: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.pages

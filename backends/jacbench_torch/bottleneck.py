@@ -6,11 +6,13 @@ one-hot vectors. The middle is one flat vector, whatever the shapes.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.func import jvp, vjp, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from jacbench import layout, tree
 from jacbench.backend import Prepared, Target, UnfitError
@@ -49,6 +51,7 @@ class Chain:
         like = torch.cat([part.reshape(-1) for part in parts])
         self._basis = torch.eye(halves.k, dtype=like.dtype, device=like.device)
         self._constant: tuple[Factor | None, Factor | None] = (None, None)
+        self._recorded: Any = None
 
     def inner(self, *leaves: Any) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """Return the middle as one vector, and what the outer half needs beside it."""
@@ -87,6 +90,16 @@ class Chain:
             Jh if self.halves.inner.linear else None,
         )
 
+    def record(self, x: Any) -> None:
+        """Record both derivatives as one graph, which is then what is called.
+
+        It holds the operators alone: the layers of ``vmap``, ``vjp`` and ``jvp`` around them take
+        longer than most of them. What cannot be recorded is called through those layers.
+        """
+        leaves = [leaf.detach().clone() for leaf in tree.leaves(x)]
+        with torch.no_grad(), contextlib.suppress(Exception):
+            self._recorded = make_fx(lambda *own: self._derived(list(own)))(*leaves)
+
     @torch.no_grad()
     def factors(self, x: Any) -> tuple[Factor, Factor]:
         """Return the transpose of Jg, and Jh; one that is constant is not the caller's own.
@@ -94,7 +107,14 @@ class Chain:
         The graph may hold parameters that require a gradient: without ``no_grad`` the results
         would be a part of theirs.
         """
-        leaves, (transposed, Jh) = tree.leaves(x), self._constant
+        leaves = tree.leaves(x)
+        if self._recorded is None:
+            return self._derived(leaves)
+        found: tuple[Factor, Factor] = self._recorded(*leaves)
+        return found
+
+    def _derived(self, leaves: list[Any]) -> tuple[Factor, Factor]:
+        transposed, Jh = self._constant
         if transposed is not None and Jh is not None:
             return transposed, Jh
         if Jh is None:
@@ -143,6 +163,7 @@ class Factors(TorchMethod):
         """Record, split, compute what is constant, check the derivative."""
         chain = Chain(target)
         chain.keep_constant(target.x)
+        chain.record(target.x)
         _check(target, chain)
         dtype = tree.first(target.x).dtype
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from jacbench import affinity, memory, process_state, registry, scrub, tree
 from jacbench.backend import Method, MethodInfo
 from jacbench.cell import Cell, CellResult, Verdict
@@ -26,12 +28,15 @@ from jacbench.picking.lost import LostError
 from jacbench.picking.recipes import through_jacbench
 from jacbench.picking.subject import Subject
 from jacbench.settle import guarded, refused
+from jacbench.structure import sparsity
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.samples import Samples
 from jacbench.structure.samples import find as find_samples
 from jacbench.timing import warm_up
 from jacbench.trial import Settled
 
+NOTHING = 1e-12
+"""Share of the largest entry below which one may be rounding, in place of a zero."""
 WARM_S = 0.05
 """A fifth of this, seconds, goes into the first estimate of a call's time."""
 
@@ -159,10 +164,24 @@ class LocalBench:
             )
 
     def _apart(self, info: MethodInfo) -> str | None:
-        """Return why a method that needs samples has none here, or None."""
+        """Return why a method finds no samples here, or too few zeros; None: it may find them."""
+        if info.structure == "sparse":
+            return self._too_dense()
         if info.structure != "samples" and info.operator != "batch_jacobian":
             return None
         return self._no_samples
+
+    def _too_dense(self) -> str | None:
+        """Return that the reference alone shows too many entries to compress, or None.
+
+        Whatever pattern a method would find holds those entries, at the least.
+        """
+        known = self._gathered
+        if known is None or not known.whole:
+            return None
+        entries = np.abs(known.reference.here.jacobian)
+        count = int(np.count_nonzero(entries > NOTHING * entries.max(initial=0.0)))
+        return sparsity.too_dense(count, entries.shape)
 
     def _cell(self, candidate: Candidate) -> Cell:
         return Cell(

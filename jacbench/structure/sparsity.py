@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -112,16 +113,25 @@ def plan(
     return made.noted("probing", *why)
 
 
+def too_dense(nnz: int, shape: tuple[int, int]) -> str | None:
+    """Return why a Jacobian with at least ``nnz`` entries is not worth compressing, or None."""
+    (m, n), density = shape, nnz / math.prod(shape)
+    if density <= DENSITY:
+        return None
+    return (
+        f"J has {nnz} of {m} x {n} places, {100 * density:.0f} %: compressing pays below "
+        f"{100 * DENSITY:.0f} %"
+    )
+
+
 def _plan_of(pattern: Pattern, sides: Sequence[Side]) -> Plan:
     """Return the compressions worth trying, fewest colours first; refuse what does not pay."""
     m, n = pattern.shape
     if pattern.nnz == 0:
         raise UnfitError("J is zero: y does not depend on x, and there is nothing to compress")
-    if pattern.density > DENSITY:
-        raise UnfitError(
-            f"J has {pattern.nnz} of {m} x {n} places, {100 * pattern.density:.0f} %: compressing "
-            f"pays below {100 * DENSITY:.0f} %"
-        )
+    dense = too_dense(pattern.nnz, pattern.shape)
+    if dense is not None:
+        raise UnfitError(dense)
     makers = {"columns": compression.by_columns, "rows": compression.by_rows}
     made = sorted((makers[side](pattern) for side in sides), key=lambda c: c.count)
     fewest = made[0].count

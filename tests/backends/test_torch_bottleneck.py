@@ -101,6 +101,27 @@ def test_an_autoencoder() -> None:
     assert "constant" not in found.notes
 
 
+def test_what_is_called_is_one_recorded_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = registry.method("torch.factors").prepare(target_of(lambda x: decode(encode(x))))
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("a transform in a call")
+
+    for transform in ("vmap", "vjp", "jvp"):
+        monkeypatch.setattr(f"jacbench_torch.bottleneck.{transform}", never)
+    Jg, Jh = prepared.call(ELSEWHERE)
+    expected = jacobian(lambda x: decode(encode(x)), ELSEWHERE)
+    torch.testing.assert_close(Jg @ Jh, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_what_cannot_be_recorded_is_called_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("not in a graph")
+
+    monkeypatch.setattr("jacbench_torch.bottleneck.make_fx", refuses)
+    check(lambda x: decode(encode(x)))
+
+
 def test_float32_stays_float32() -> None:
     parts = [part.float() for part in (ENCODE, NARROW, WIDEN, DECODE)]
 

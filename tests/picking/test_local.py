@@ -81,6 +81,31 @@ def test_where_samples_interact_methods_that_need_them_say_so():
     assert reasons["autograd.jacobian"] is None
 
 
+def sparse_reasons(made):
+    return {
+        offer.candidate.method: offer.reason
+        for offer in made.offers()
+        if offer.structure == "sparse"
+    }
+
+
+def test_a_jacobian_that_is_seen_to_be_dense_is_not_searched_for_zeros():
+    made = bench()
+    assert set(sparse_reasons(made).values()) == {None}  # nothing is known yet
+    made.evidence()
+    (reason,) = set(sparse_reasons(made).values())
+    assert reason.endswith("100 %: compressing pays below 30 %")
+
+
+def test_what_is_mostly_zero_may_be_compressed_and_rounding_is_no_entry():
+    def banded(x):
+        return anp.sin(x) + 1e-15 * anp.sum(x)
+
+    made = bench(banded, x=np.linspace(0.1, 1.0, 12))
+    made.evidence()
+    assert set(sparse_reasons(made).values()) == {None}
+
+
 def test_what_is_right_agrees_and_has_a_time():
     made = bench()
     entry = made.enter(JACOBIAN)
