@@ -20,7 +20,7 @@ import dataclasses
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +251,9 @@ def bottleneck(blocks: int) -> Iterator[Found]:
     by_hand = compete(problem, methods=["numpy.analytic"], oracles=True).get("numpy.analytic")
     assert by_hand is not None
     for library in LIBRARIES[:2]:
-        yield from _structured("bottleneck", problem, library, "bottleneck", blocks, by_hand)
+        dense = yield from _structured(
+            "bottleneck", problem, library, "bottleneck", blocks, by_hand
+        )
         left = compete(problem, operator="factored_jacobian", methods=[f"{library}.factors"])
         factors = left.get(f"{library}.factors")
         if factors is None:
@@ -259,6 +261,8 @@ def bottleneck(blocks: int) -> Iterator[Found]:
             yield Missing("bottleneck", library, f"{library}.factors", reason)
         else:
             yield row("bottleneck", library, factors, by_hand, blocks)
+            if dense is not None:
+                yield row("bottleneck", library, factors, dense, blocks)
 
 
 def _autoencoder(xp: Namespace, x: Any, layers: Any) -> Any:
@@ -285,21 +289,25 @@ def _structured(
     kind: str,
     blocks: int,
     by_hand: Contender | None = None,
-) -> Iterator[Found]:
-    """Compare ``library``'s method for the structure with its best one without, and by hand."""
+) -> Generator[Found, None, Contender | None]:
+    """Compare ``library``'s method for the structure with its best one without, and by hand.
+
+    Returns the best one without.
+    """
     name = f"{library}.{kind}"
     if registry.descriptors()[library].absent():
         yield Missing(part, library, name, "the library is not installed")
-        return
+        return None
     field = compete(problem, methods=[f"{library}.*"])
     ours, dense = field.get(name), field.best(structured=False)
     if ours is None or dense is None:
         reason = field.left_out.get(name, "there is no such method")
         yield Missing(part, library, name, reason)
-        return
+        return None
     yield row(part, library, ours, dense, blocks)
     if by_hand is not None:
         yield row(part, library, ours, by_hand, blocks)
+    return dense
 
 
 # --- the table ---

@@ -6,6 +6,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -47,8 +48,9 @@ def test_every_jacobian_is_there_in_both_dtypes() -> None:
     asked = {
         (problem, method, dtype)
         for problem in first
-        if not problems.entry(problem).intermediate
-        for method in methods_for("jacobian", intermediate=False, structured=False)
+        for method in methods_for(
+            "jacobian", intermediate=problems.entry(problem).intermediate, structured=True
+        )
         for dtype in ("float64", "float32")
     }
     cells = [result.cell for result in read(ROOT / "results" / pages.JACOBIANS).cells]
@@ -128,9 +130,34 @@ def test_overhead_on_the_page_is_that_of_the_files(name: str, keys: str) -> None
             assert row[keys]["median"] <= {"xp": 1.05, "wrapper": 1.02}[name]
 
 
-@pytest.mark.parametrize("part", ["structure", "habits", "time", "regret"])
+PICK_PARTS = ("structure", "habits", "time", "regret", "compiled", "busy", "limit")
+
+
+@pytest.mark.parametrize("part", PICK_PARTS)
 def test_the_page_of_the_pick_shows_its_files(part: str) -> None:
     page = (ROOT / "results" / "pick.md").read_text(encoding="utf-8")
     text = pick_pages.parts()[part]
     assert text.count("\n") > 5
     assert text in page
+
+
+def test_no_part_of_the_page_of_the_pick_is_forgotten() -> None:
+    assert set(pick_pages.parts()) == set(PICK_PARTS)
+
+
+def test_the_readme_says_what_the_pick_is_worth() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    whole = _figures("regret")["summary"]
+    assert f"over {whole['functions']} functions, `torch.compile` left out" in text
+    assert f"took {100 * whole['p95']:.0f} % longer" in text
+    assert f"and {100 * whole['max']:.0f} % at worst" in text
+    means = {name: mean["mean"] for name, mean in _figures("habits")["means"].items()}
+    assert f"it is {means['torch.func.jacrev']:.0f} times faster than always" in text
+    assert f"and {means['jax.jacrev']:.1f} times faster than always a jitted" in text
+    share = _figures("time-to-answer")["summary"]["median_share"]
+    assert round(1 / share) == 5
+    assert "a fifth of the time of measuring every method" in text
+
+
+def _figures(name: str) -> Any:
+    return json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))

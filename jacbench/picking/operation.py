@@ -77,7 +77,10 @@ def pick(
     Notes
     -----
     A function given as an object is measured in this process, whose settings (threads, float64 in
-    JAX, precision of products) stay as they are.
+    JAX, precision of products) stay as they are. What ends a process ends this one: where
+    ``torch.compile`` makes code that crashes (as in
+    https://github.com/pytorch/pytorch/issues/190856), give the function by its name, or
+    ``compile=False``.
     """
     wanted = Wanted(
         time_limit_s=time_limit_s,
