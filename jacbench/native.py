@@ -94,8 +94,8 @@ def prepare(
     """Return the Jacobian of ``f`` as a function of points like ``x``, prepared once by ``method``.
 
     Whatever a method does once (trace, compile, find a sparsity pattern, split the function) is
-    done here. A call then costs what :func:`jacbench.pick` and ``jacbench run`` measure, and about
-    a microsecond more for an array of the library's own, of the shape and dtype prepared for.
+    done here. A call then costs what :func:`jacbench.pick` and ``jacbench run`` measure, and hardly
+    more for an array of the library's own, of the shape and dtype prepared for.
 
     Parameters
     ----------

@@ -77,6 +77,10 @@ class Abreast:
             self._pool.shutdown()
 
 
+ALONE = Abreast(1)
+"""One task after another: for benches in one process."""
+
+
 @contextmanager
 def abreast(width: int) -> Iterator[Abreast]:
     """Yield what runs ``width`` tasks at once, and end its threads afterwards."""

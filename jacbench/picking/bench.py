@@ -55,7 +55,8 @@ class Entry:
     call_s
         A first estimate of the time of a warm call, seconds; None unless it agrees.
     start_s
-        What the library took once for this process, before the preparation, seconds.
+        What starting a compiler that runs for seconds took, once in this process and before the
+        preparation, seconds; 0 for every other method.
     """
 
     candidate: Candidate

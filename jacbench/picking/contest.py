@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from jacbench.picking import rows
-from jacbench.picking.abreast import Abreast
+from jacbench.picking.abreast import ALONE, Abreast
 from jacbench.picking.answer import Row
 from jacbench.picking.bench import Bench
 from jacbench.picking.budget import Budget
@@ -41,8 +41,7 @@ class Contest:
     tell
         Is told in a word what goes on: for a progress line.
     runner
-        Lets benches that are processes of their own check candidates at the same time; None: one
-        after another.
+        Lets benches that are processes of their own check candidates at the same time.
 
     Attributes
     ----------
@@ -57,14 +56,14 @@ class Contest:
         passes: Mapping[str, int],
         terms: Terms,
         tell: Tell,
-        runner: Abreast | None = None,
+        runner: Abreast = ALONE,
     ) -> None:
         self._compile = terms.compile
         self.seconds: dict[str, float] = {}
         budget = Budget(terms.time_limit_s)
         draws = Draws(benches, terms)
         self._field = field = Field(benches, terms)
-        self._entering = Entering(field, budget, call_s, passes, tell, runner or Abreast(1))
+        self._entering = Entering(field, budget, call_s, passes, tell, runner)
         self._heats = Heats(field, budget, draws, tell)
         self._chunks = Chunks(field, budget, passes, self._entering, self._heats)
         self._measuring = Measuring(field, budget, draws, tell)

@@ -10,7 +10,7 @@ from jacbench import scrub
 from jacbench.cell import Verdict
 from jacbench.errors import JacbenchError
 from jacbench.picking import basis
-from jacbench.picking.abreast import Abreast
+from jacbench.picking.abreast import ALONE, Abreast
 from jacbench.picking.answer import Answer, Row
 from jacbench.picking.bench import Bench
 from jacbench.picking.candidate import Candidate
@@ -41,7 +41,7 @@ def decide(
     *,
     starting_s: float,
     bind: bool,
-    runner: Abreast | None = None,
+    runner: Abreast = ALONE,
 ) -> Answer:
     """Return the answer over all libraries that can look at the function.
 
@@ -60,8 +60,7 @@ def decide(
     bind
         True where the benches may be bound to processors.
     runner
-        Lets benches that are processes of their own look and check at the same time; None: one
-        after another.
+        Lets benches that are processes of their own look and check at the same time.
 
     Raises
     ------
@@ -70,7 +69,6 @@ def decide(
     """
     begun = time.monotonic()
     tell("looking at the function")
-    runner = runner or Abreast(1)
     seen, left_out = see_all(benches, wanted, runner)
     looking_s = time.monotonic() - begun
     contest = _contest(seen, _terms(seen[0], wanted, looking_s, bind=bind), tell, runner)

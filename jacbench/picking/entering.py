@@ -16,6 +16,7 @@ from jacbench.picking.bench import Bench
 from jacbench.picking.budget import Budget
 from jacbench.picking.field import Field, Known
 from jacbench.picking.telling import Tell
+from jacbench.table import format_seconds
 
 ONE_SHARE = 0.3
 """Share of the time limit that one candidate may take to enter."""
@@ -212,15 +213,8 @@ class Entering:
         """Return why a loop cannot come near the best so far, or None."""
         if best is None or self._least_s(known) <= HOPELESS_PASSES * best:
             return None
-        return f"{self._at_least(known)}, and {_time(best)} has been seen"
+        return f"{self._at_least(known)}, and {format_seconds(best)} has been seen"
 
     def _at_least(self, known: Known) -> str:
         passes, least = self._passes[known.offer.mode], self._least_s(known)
-        return f"{passes} passes one at a time take at least {_time(least)}"
-
-
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+        return f"{passes} passes one at a time take at least {format_seconds(least)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +62,10 @@ def of(
         In one line: it cannot be called, or returns what has no derivative.
     """
     dtype, notes = asked, []
-    value = functools.partial(_dtype_of_value, problem, backend, device)
+
+    def value(dtype: str, **how: bool) -> str:
+        return str(value_of(problem, backend, device, dtype, **how).dtype)
+
     try:
         made = value(asked)
     except JacbenchError:
@@ -137,18 +139,6 @@ def value_of(
         x, *constants = (tree.map_leaves(put, v) for v in (problem.x, *problem.constants))
         function = problem.value_alone(problem.bound(backend, loaded.xp))
         return evaluate(problem.name, loaded, lambda: function(x, *constants))
-
-
-def _dtype_of_value(
-    problem: Problem,
-    backend: str,
-    device: str,
-    dtype: str,
-    *,
-    exact: bool | None = None,
-    lifted: bool = False,
-) -> str:
-    return str(value_of(problem, backend, device, dtype, exact=exact, lifted=lifted).dtype)
 
 
 def _works(value: Any, dtype: str, **how: Any) -> bool:

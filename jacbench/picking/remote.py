@@ -74,8 +74,6 @@ class RemoteBench:
     ----------
     described
         What the worker says of the subject.
-    starting_s
-        What starting workers took so far, seconds.
     """
 
     def __init__(self, asked: Asked, folder: Path, limits: Limits) -> None:
@@ -87,14 +85,12 @@ class RemoteBench:
         self._entered: set[Candidate] = set()
         self._cpus: list[int] = []
         self._at_rest: int | None = None
-        self.starting_s = 0.0
         self.described: Mapping[str, Any] = {}
 
     # --- starting, and starting again ---
 
     def open(self) -> Mapping[str, Any]:
         """Start the worker and let it load what the user named."""
-        begun = time.monotonic()
         self._at_rest = None
         self._worker = Downward(
             [sys.executable, "-m", "jacbench.picking.worker"],
@@ -107,16 +103,13 @@ class RemoteBench:
         self.described = self._ask(
             "open", limits.start_s, folder=str(Path.cwd()), asked=self._asked.to_json()
         )
-        self.starting_s += time.monotonic() - begun
         return self.described
 
     def start(self, backend: str) -> None:
         """Let the worker make the bench of ``backend``."""
-        begun = time.monotonic()
         self._library = backend
         self._ask("start", self._limits.start_s, backend=backend)
         self._at_rest = watch.resident_bytes(self._running.pid)
-        self.starting_s += time.monotonic() - begun
 
     @property
     def named(self) -> str:
