@@ -1,9 +1,9 @@
 """How much is lost by trusting the pick: its method against the best of all, measured afresh.
 
-Each function is given to ``jacbench.pick`` as a user would give it, with nothing said of its
-structure. Then every method is checked and timed; the fastest other than the picked one is timed
-against it in fresh interleaved blocks, beside the ratio of the picked one to itself. The regret is
-what the picked one takes longer, 0 where nothing is faster.
+Each function is given to ``jacbench.pick`` by its name, which measures it in workers as the command
+line does, with nothing said of its structure. Then every method is checked and timed; the fastest
+other than the picked one is timed against it in fresh interleaved blocks, beside the ratio of the
+picked one to itself. The regret is what the picked one takes longer, 0 where nothing is faster.
 
     python benchmarks/regret.py [PATTERN ...] [--no-compile] [--blocks 40] [--neighbours N]
                                 [--json FILE]
@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import provenance
-from functions import Case, cases
+from functions import Case, asking, cases
 from functions.contest import (
     Contender,
     Field,
@@ -45,8 +45,8 @@ from interleaved import Ratio
 from rich.console import Console
 from rich.table import Table
 
-import jacbench
 from jacbench import problems, registry
+from jacbench.cell import Verdict
 from jacbench.gating.neighbour import neighbours
 from jacbench.problem import Problem
 
@@ -54,6 +54,7 @@ NOTABLE = 0.05
 """Regret that is told by name below the table."""
 SCREENING_BLOCKS = 15
 MIN_BLOCKS = 30
+DEADLY = frozenset({str(Verdict.CRASHED), str(Verdict.TIMED_OUT)})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,12 +107,10 @@ Found = Row | NoAnswer
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """A function as it is handed over, and what every method is tried on."""
+    """A function, and what every method is tried on."""
 
     name: str
     family: str
-    f: Any
-    x: Any
     problem: Problem
     case: Case | None
 
@@ -124,13 +123,10 @@ def questions(patterns: list[str]) -> Iterator[Question]:
 
     for case in cases():
         if asked(case.name):
-            yield Question(case.name, case.family, *case.asked(), case.problem(), case)
+            yield Question(case.name, case.family, case.problem(), case)
     for name in problems.names():
         if asked(name):
-            problem = problems.get(name)
-            # as a user has it: of the samples nothing is said
-            given = dataclasses.replace(problem, in_axes=None)
-            yield Question(name, name.partition("/")[0], given, None, problem, None)
+            yield Question(name, name.partition("/")[0], problems.get(name), None)
 
 
 def answered(question: Question, asked: argparse.Namespace, seed: int) -> Found:
@@ -138,9 +134,8 @@ def answered(question: Question, asked: argparse.Namespace, seed: int) -> Found:
     blocks = asked.blocks
     began = time.perf_counter()
     try:
-        answer = jacbench.pick(
-            question.f,
-            question.x,
+        answer = asking.pick(
+            question.name,
             time_limit_s=asked.time_limit,
             form="dense",
             compile=not asked.no_compile,
@@ -180,12 +175,20 @@ def answered(question: Question, asked: argparse.Namespace, seed: int) -> Found:
 def competitors(question: Question, answer: Any, *, compiled: bool) -> Field:
     """Return every method on the function, those that are right.
 
-    NumPy's references compete only where one of them was picked.
+    NumPy's references compete only where one of them was picked. What ended its worker is left out:
+    it would end this process.
     """
+    deadly = [row.candidate.method for row in answer.rows if row.fate in DEADLY]
     if question.case is not None and question.case.dtype == "float32":
-        return compete_by_consent(question.case, compiled=compiled)
+        return compete_by_consent(question.case, compiled=compiled, without=deadly)
     oracles = registry.descriptor_of(answer.method).oracle
-    return compete(question.problem, operator=answer.operator, oracles=oracles, compiled=compiled)
+    return compete(
+        question.problem,
+        operator=answer.operator,
+        oracles=oracles,
+        compiled=compiled,
+        without=deadly,
+    )
 
 
 def chosen(question: Question, answer: Any, field: Field) -> Contender | None:

@@ -2,8 +2,8 @@
 
 A result of 32 MiB or more is more than the C library's allocator keeps for the next call (its
 DEFAULT_MMAP_THRESHOLD_MAX on 64 bits, see mallopt(3)): XLA gets fresh memory every time, in pages
-of 4 KiB, and of a product with 16 columns two thirds of the time go into those pages. NumPy asks
-for large pages.
+of 4 KiB, and merely filling it takes three quarters as long as a product with 16 columns
+(``benchmarks/products.py``). NumPy asks for large pages.
 
 References
 ----------

@@ -7,6 +7,7 @@ one-hot vectors. The middle is one flat vector, whatever the shapes.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from jacbench.structure.halves import Halves, halve
 from jacbench_torch.method import TorchMethod, detached, gradients, prepared, unary
 from jacbench_torch.one_factor import told_its_tangent
 from jacbench_torch.straight import Straight
+from jacbench_torch.thin import transpose_constants
 
 if TYPE_CHECKING:
     from jacbench.layout import Layout
@@ -56,7 +58,7 @@ class Chain:
     def inner(self, *leaves: Any) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """Return the middle as one vector, and what the outer half needs beside it."""
         values, count = self._inner(*leaves), len(self._sizes)
-        return torch.cat([value.reshape(-1) for value in values[:count]]), values[count:]
+        return _joined([value.reshape(-1) for value in values[:count]], dim=0), values[count:]
 
     def outer(self, middle: torch.Tensor, side: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Return y."""
@@ -73,7 +75,7 @@ class Chain:
         found: Any = vjp(self.inner, *leaves, has_aux=True)
         middle, pull, side = found
         rows = vmap(pull)(self._basis)
-        return middle, side, torch.cat([row.reshape(self.halves.k, -1) for row in rows], dim=1)
+        return middle, side, _joined([row.reshape(self.halves.k, -1) for row in rows], dim=1)
 
     def _by_middle(self, middle: torch.Tensor, side: tuple[torch.Tensor, ...]) -> Factor:
         def push(tangent: torch.Tensor) -> Any:
@@ -98,7 +100,9 @@ class Chain:
         """
         leaves = [leaf.detach().clone() for leaf in tree.leaves(x)]
         with torch.no_grad(), contextlib.suppress(Exception):
-            self._recorded = make_fx(lambda *own: self._derived(list(own)))(*leaves)
+            recorded = make_fx(lambda *own: self._derived(list(own)))(*leaves)
+            transpose_constants(recorded)
+            self._recorded = recorded
 
     @torch.no_grad()
     def factors(self, x: Any) -> tuple[Factor, Factor]:
@@ -122,6 +126,14 @@ class Chain:
         else:
             middle, side = self.inner(*leaves)
         return self._by_middle(middle, side) if transposed is None else transposed, Jh
+
+
+def _joined(parts: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
+    """Return the parts as one tensor, each entry in a place of its own.
+
+    A single part is as it is, where ``cat`` would copy it.
+    """
+    return parts[0].contiguous() if len(parts) == 1 else torch.cat(list(parts), dim=dim)
 
 
 def _check(target: Target, chain: Chain) -> None:
@@ -176,8 +188,8 @@ class Factors(TorchMethod):
 
     def result(self, transposed: Factor, Jh: Factor, halves: Halves) -> Any:
         """Return what the method gives of the two: arrays of the caller's own."""
-        Jg = transposed.T.clone(memory_format=torch.contiguous_format)
-        return Jg, Jh.clone() if halves.inner.linear else Jh
+        Jg = transposed.clone() if halves.outer.linear else transposed.contiguous()
+        return Jg.T, Jh.clone() if halves.inner.linear else Jh
 
     def known_layout(self, halves: Halves) -> Layout:
         """Return the layout for a middle of known size."""

@@ -9,7 +9,7 @@ import functools
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ SAMPLE_S = 5e-3
 """How long a sample takes where two times are far apart."""
 SLOW_S = 0.05
 """A call from which on one is a sample."""
+
+ENDS = "left out: it ends the process that tries it"
 
 _CONSENT = 1e-4
 
@@ -102,6 +104,7 @@ def compete(
     chunk_size: int | None = None,
     oracles: bool = False,
     compiled: bool = True,
+    without: Collection[str] = (),
 ) -> Field:
     """Settle ``problem`` by every method that matches, as a run does; keep those that agree."""
     given = {problem.name: problem}
@@ -114,6 +117,9 @@ def compete(
             continue
         if not compiled and cell.method.startswith("torch.compile"):
             continue
+        if cell.method in without:
+            found.left_out[cell.method] = ENDS
+            continue
         settled = harness.settle(cell)
         if settled.prepared is None:
             found.left_out[cell.method] = f"{settled.result.verdict}: {settled.result.reason}"
@@ -123,7 +129,9 @@ def compete(
     return found
 
 
-def compete_by_consent(case: Case, *, compiled: bool = True) -> Field:
+def compete_by_consent(
+    case: Case, *, compiled: bool = True, without: Collection[str] = ()
+) -> Field:
     """Do the same for a function that has no float64: the first method is the others' reference."""
     backend = registry.load(str(case.library))
     function, x = case.asked()
@@ -142,6 +150,9 @@ def compete_by_consent(case: Case, *, compiled: bool = True) -> Field:
         if method.info.operator != "jacobian" or method.info.by_intermediate:
             continue
         if method.info.compiled and not compiled:
+            continue
+        if name in without:
+            found.left_out[name] = ENDS
             continue
         try:
             prepared = method.prepare(target)

@@ -122,6 +122,17 @@ def test_what_cannot_be_recorded_is_called_as_it_is(monkeypatch: pytest.MonkeyPa
     check(lambda x: decode(encode(x)))
 
 
+def test_every_entry_has_a_place_of_its_own() -> None:
+    """One value repeated is an expanded view: what writes to an entry must not write to others."""
+
+    prepared = registry.method("torch.factors").prepare(
+        target_of(lambda x: torch.tanh(x.sum()).expand(N))
+    )
+    for factor in prepared.call(X):
+        places = {factor[index].data_ptr() for index in np.ndindex(*factor.shape)}
+        assert len(places) == factor.numel()
+
+
 def test_float32_stays_float32() -> None:
     parts = [part.float() for part in (ENCODE, NARROW, WIDEN, DECODE)]
 

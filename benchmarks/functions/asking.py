@@ -1,0 +1,58 @@
+"""A pick of one of these functions, or of the catalogue's, as a command line asks for it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jacbench
+from jacbench import problems
+from jacbench.picking.answer import Answer
+from jacbench.tree import Tree
+
+from . import cases
+
+_GIVEN = """\
+import sys
+
+sys.path.insert(0, {folder!r})
+
+from functions import asking
+
+f, x = asking.handed_over({name!r})
+"""
+
+
+def handed_over(name: str) -> tuple[Any, Tree]:
+    """Return f and x as a user has them: nothing is said of structure or samples.
+
+    A problem has its point, and x is None.
+    """
+    for case in cases():
+        if case.name == name:
+            return case.asked()
+    return replace(problems.get(name), in_axes=None), None
+
+
+def pick(name: str, **wanted: Any) -> Answer:
+    """Return the pick for the function of that name, measured in workers.
+
+    Parameters
+    ----------
+    name
+        Of a case or of a problem of the catalogue.
+    wanted
+        As :func:`jacbench.pick` takes it.
+
+    Raises
+    ------
+    JacbenchError
+        In one line, as the command line tells it.
+    """
+    folder = str(Path(__file__).resolve().parents[1])
+    with tempfile.TemporaryDirectory() as own:
+        file = Path(own) / "given.py"
+        file.write_text(_GIVEN.format(folder=folder, name=name), encoding="utf-8")
+        return jacbench.pick(f"{file}:f", **wanted)

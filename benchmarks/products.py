@@ -1,0 +1,130 @@
+"""Products that a method computes otherwise than its library would, against the library's own.
+
+Large: of two thin matrices to 2048 x 2048 and more, by XLA and by NumPy for JAX, beside what it
+takes XLA to fill so much memory. Thin: some rows by a large constant, as torch has it and from a
+transposed copy. One thread, float64 unless told; interleaved, medians of blocks.
+
+    python benchmarks/products.py [large|thin ...] [--blocks 60] [--json FILE]
+"""
+# ruff: noqa: E402 - the libraries read their threads when they are imported, so those come first
+
+from __future__ import annotations
+
+from jacbench import environment
+
+environment.pin(threads=1)
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import interleaved
+import provenance
+from functions.case import draw
+from functions.contest import configure
+from interleaved import Ratio
+from rich.console import Console
+from rich.table import Table
+
+from jacbench.table import format_seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """``own`` is the library's product, or what else stands in its place, over ``ours``."""
+
+    part: str
+    sizes: str
+    own: str
+    ours: str
+    ratio: Ratio
+
+
+def large(blocks: int) -> Iterator[Row]:
+    """Compare (m, 16) by (16, m), for results of 8 to 128 MiB."""
+    import jax  # noqa: PLC0415
+    import jax.numpy as jnp  # noqa: PLC0415
+    from jacbench_jax import host_product  # noqa: PLC0415
+
+    multiplied = jax.jit(jnp.matmul)
+    for seed, m in enumerate((1024, 1448, 2048, 2896, 4096)):
+        left, right = jnp.asarray(draw(seed, m, 16)), jnp.asarray(draw(seed, 16, m))
+        filled = jax.jit(lambda value, m=m: jnp.full((m, m), value))
+
+        def ours(left: Any = left, right: Any = right) -> Any:
+            return host_product.product(left, right).block_until_ready()
+
+        def own(left: Any = left, right: Any = right) -> Any:
+            return multiplied(left, right).block_until_ready()
+
+        def fill(filled: Any = filled, value: Any = left[0, 0]) -> Any:
+            return filled(value).block_until_ready()
+
+        sizes = f"({m}, 16) @ (16, {m}), {m * m * 8 / 2**20:.0f} MiB"
+        yield Row("large", sizes, "XLA", "NumPy for JAX", _ratio(own, ours, blocks))
+        yield Row("large", sizes, "XLA", "XLA filling as much", _ratio(own, fill, blocks))
+
+
+def thin(blocks: int) -> Iterator[Row]:
+    """Compare (rows, 512) by (512, 2048)."""
+    import torch  # noqa: PLC0415
+
+    for dtype in (torch.float64, torch.float32):
+        constant = torch.from_numpy(draw(0, 512, 2048)).to(dtype)
+        copy = constant.t().contiguous()
+        for rows in (2, 8, 16, 32, 64, 128):
+            x = torch.from_numpy(draw(rows, rows, 512)).to(dtype)
+            found = _ratio(
+                lambda x=x, constant=constant: x @ constant,
+                lambda x=x, copy=copy: x @ copy.t(),
+                blocks,
+            )
+            sizes = f"({rows}, 512) @ (512, 2048), {str(dtype).removeprefix('torch.')}"
+            yield Row("thin", sizes, "torch", "from a transposed copy", found)
+
+
+def _ratio(own: Callable[[], Any], ours: Callable[[], Any], blocks: int) -> Ratio:
+    return interleaved.ratio(own, ours, blocks, seed=0)
+
+
+PARTS: dict[str, Callable[[int], Iterator[Row]]] = {"large": large, "thin": thin}
+
+
+def render(rows: list[Row]) -> Table:
+    """Return the table."""
+    table = Table(title="Products", caption=provenance.caption())
+    for column in ("product", "own", "ours"):
+        table.add_column(column)
+    for column in ("own time", "our time", "own / ours", "95 %"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        ratio = row.ratio
+        table.add_row(
+            *(row.sizes, row.own, row.ours),
+            *(format_seconds(ratio.a_median_s), format_seconds(ratio.b_median_s)),
+            *(f"{ratio.median:.2f}", f"{ratio.low:.2f} to {ratio.high:.2f}"),
+        )
+    return table
+
+
+def main() -> None:
+    """Measure, print the table, write the file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} (all)")
+    parser.add_argument("--blocks", type=int, default=60, help="samples of each side (60)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    asked = parser.parse_args()
+    if strangers := set(asked.parts) - set(PARTS):
+        parser.error(f"no part {', '.join(sorted(strangers))}: there are {', '.join(PARTS)}")
+    settings = configure()
+    rows = [row for part in asked.parts or PARTS for row in PARTS[part](asked.blocks)]
+    Console(width=None if sys.stdout.isatty() else 140).print(render(rows))
+    if asked.json:
+        provenance.write(asked.json, settings, rows=[dataclasses.asdict(row) for row in rows])
+
+
+if __name__ == "__main__":
+    main()
