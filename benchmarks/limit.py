@@ -38,8 +38,8 @@ from rich.table import Table
 import jacbench
 from jacbench import fingerprint, problems, registry, tree
 from jacbench.cell import CellResult, Verdict
+from jacbench.digits import format_seconds
 from jacbench.problem import Problem
-from jacbench.table import format_seconds
 
 BY_HAND = "numpy.analytic"
 SIZES = tuple(1 << power for power in range(12, 28, 3))

@@ -29,7 +29,7 @@ from interleaved import Ratio
 from rich.console import Console
 from rich.table import Table
 
-from jacbench.table import format_seconds
+from jacbench.digits import format_seconds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,9 +36,9 @@ from rich.table import Table
 
 from jacbench import problems, registry
 from jacbench.backend import Target
+from jacbench.digits import format_seconds
 from jacbench.layout import Array, SparseLayout
 from jacbench.problem import Namespace, Problem
-from jacbench.table import format_seconds
 
 POINTS = 10_000
 VISCOSITY = 1e-3

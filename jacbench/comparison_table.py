@@ -19,10 +19,10 @@ from rich.text import Text
 from jacbench.change import Outcome, Row
 from jacbench.comparable import Side
 from jacbench.comparison import Comparison
+from jacbench.digits import format_seconds
 from jacbench.markup import escaped, markdown_lines, printable
 from jacbench.memory import format_size
 from jacbench.results import json_safe
-from jacbench.table import format_seconds
 
 SCHEMA = 1
 """Version of the object that :func:`to_json` returns."""

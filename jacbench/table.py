@@ -13,6 +13,7 @@ from rich.text import Text
 
 from jacbench import cautions, registry, verdicts
 from jacbench.cell import CellResult, Verdict
+from jacbench.digits import format_seconds, three
 from jacbench.markup import escaped, markdown_lines, printable
 from jacbench.memory import format_size
 from jacbench.results import Run
@@ -106,24 +107,10 @@ def _reason(result: CellResult) -> str:
     return result.reason or ""
 
 
-def format_seconds(seconds: float | None) -> str:
-    """Return ``seconds`` with three digits in the unit that fits; '' for None."""
-    if seconds is None:
-        return ""
-    for unit, scale in (("ns", 1e9), ("µs", 1e6), ("ms", 1e3)):
-        if seconds * scale < 999.5:
-            return f"{_digits(seconds * scale)} {unit}"
-    return f"{_digits(seconds)} s"
-
-
-def _digits(value: float) -> str:
-    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
-
-
 def _ratio(median: float | None, base: float | None) -> str:
     if not median or not base:
         return ""
-    return f"{_digits(median / base)}"
+    return f"{three(median / base)}"
 
 
 SKEWED = 2.0

@@ -9,11 +9,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from jacbench.digits import format_seconds
 from jacbench.gating.gate import GateRun
 from jacbench.gating.outcome import Judged, Outcome, counted
 from jacbench.markup import escaped, markdown_lines, printable
 from jacbench.statistics import Interval
-from jacbench.table import format_seconds
 
 HEAD = ("outcome", "problem", "method", "base", "head", "head / base", "99 %", "preparation")
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from jacbench import registry, tree
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array
+from jacbench.picking import precision
 from jacbench.problem import Problem
 from jacbench.scrub import one_line
 from jacbench.tree import Tree
@@ -74,19 +74,15 @@ class Calls:
                 )
         return y
 
-    @contextlib.contextmanager
-    def precisely(self) -> Iterator[None]:
+    def precisely(self) -> AbstractContextManager[None]:
         """Return a context in which this dtype is what the library computes in.
 
         Only float64 needs one. In it JAX makes float64 of what the function creates, which is not
         how a program in float32 runs.
         """
         if self.dtype != "float64":
-            yield
-            return
-        lifting = self.backend.lifting() if self.lifted else None
-        with self.backend.precise(), lifting or contextlib.nullcontext():
-            yield
+            return nullcontext()
+        return precision.exactly(self.backend, lifted=self.lifted)
 
     def put(self, leaf: Array) -> Any:
         """Return a NumPy array as one of the library's, in this dtype where it holds floats."""

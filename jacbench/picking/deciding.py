@@ -90,7 +90,7 @@ def _terms(first: Seen, wanted: Wanted, looking_s: float, *, bind: bool) -> Term
         asked_s=wanted.time_limit_s,
         calls=wanted.calls,
         memory_bytes=wanted.memory_bytes,
-        compile=wanted.compile,
+        compile=bool(wanted.compile),
         form=wanted.form,
         structure=wanted.structure,
         today=wanted.today or TODAY.get(first.bench.backend),

@@ -10,13 +10,13 @@ from functools import partial
 
 from jacbench import scrub
 from jacbench.cell import Verdict
+from jacbench.digits import format_seconds
 from jacbench.errors import JacbenchError
 from jacbench.picking.abreast import Abreast
 from jacbench.picking.bench import Bench
 from jacbench.picking.budget import Budget
 from jacbench.picking.field import Field, Known
 from jacbench.picking.telling import Tell
-from jacbench.table import format_seconds
 
 ONE_SHARE = 0.3
 """Share of the time limit that one candidate may take to enter."""

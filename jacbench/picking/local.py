@@ -22,11 +22,11 @@ from jacbench.picking import evidence, examination
 from jacbench.picking.bench import Entry, Look, Offer
 from jacbench.picking.calls import Calls
 from jacbench.picking.candidate import FORMATS, Candidate
-from jacbench.picking.evidence import Truth
 from jacbench.picking.examination import Examination
 from jacbench.picking.lost import LostError
 from jacbench.picking.recipes import through_jacbench
 from jacbench.picking.subject import Subject
+from jacbench.picking.truth import Truth, settle_large
 from jacbench.settle import guarded, refused
 from jacbench.structure import sparsity
 from jacbench.structure.pattern import Pattern
@@ -245,7 +245,7 @@ class LocalBench:
             large = guarded(result, problem, m, self._memory_bytes)
             if large is not None:
                 return Settled(large)
-        return evidence.settle_large(
+        return settle_large(
             cell,
             problem,
             self._library,

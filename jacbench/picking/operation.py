@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from jacbench import process_state, registry
@@ -33,7 +34,7 @@ def pick(
     memory: str | None = None,
     form: str | None = None,
     today: str | None = None,
-    compile: bool = True,  # noqa: A002 - the option's name
+    compile: bool | None = None,  # noqa: A002 - the option's name
     seed: int = 0,
     **options: Any,
 ) -> Answer:
@@ -61,7 +62,7 @@ def pick(
     today
         The method that you use now, for comparison; None: the plain call of the library's manual.
     compile
-        False: leave out ``torch.compile``.
+        Whether to try ``torch.compile``. None: for a name, and not for an object.
     seed
         Of the order of measurements.
     options
@@ -77,10 +78,9 @@ def pick(
     Notes
     -----
     A function given as an object is measured in this process, whose settings (threads, float64 in
-    JAX, precision of products) stay as they are. What ends a process ends this one: where
-    ``torch.compile`` makes code that crashes (as in
-    https://github.com/pytorch/pytorch/issues/190856), give the function by its name, or
-    ``compile=False``.
+    JAX, precision of products) stay as they are. What ends a process ends this one, and
+    ``torch.compile`` makes code that does (https://github.com/pytorch/pytorch/issues/190856): so it
+    is tried in workers alone, unless asked for.
     """
     wanted = Wanted(
         time_limit_s=time_limit_s,
@@ -101,7 +101,8 @@ def pick(
 def pick_here(f: Any, x: Any, wanted: Wanted, tell: Tell = quiet, **options: Any) -> Answer:
     """Return the answer for a function of the caller's, in the caller's process.
 
-    Its settings (threads, float64 in JAX, precision of products) are left as they are.
+    Its settings (threads, float64 in JAX, precision of products) are left as they are, and what may
+    crash is left out unless it was asked for.
     """
     from jacbench.picking import subject as subjects  # noqa: PLC0415 - loads what f needs
 
@@ -133,17 +134,42 @@ def _pick_subject(subject: Subject, wanted: Wanted, tell: Tell) -> Answer:
         )
         for backend in contestants(subject.backends)
     ]
+    unasked = [] if wanted.compile is not None else _may_crash(subject.backends)
     described = {
         "name": subject.problem.name,
         "kind": subject.kind,
         "device": subject.device,
-        "notes": list(subject.notes),
+        "notes": [*subject.notes, *unasked],
     }
     try:
-        return decide(benches, described, wanted, tell, starting_s=0.0, bind=False)
+        return decide(
+            benches,
+            described,
+            replace(wanted, compile=bool(wanted.compile)),
+            tell,
+            starting_s=0.0,
+            bind=False,
+        )
     finally:
         for bench in benches:
             bench.close()
+
+
+def _may_crash(backends: Sequence[str]) -> list[str]:
+    """Return the line that says what is left out for the sake of the caller's process."""
+    known = registry.descriptors()
+    compiled = [
+        info.name
+        for backend in contestants(backends)
+        for info in known[backend].methods
+        if info.compiled and info.operator == "jacobian"
+    ]
+    if not compiled:
+        return []
+    return [
+        f"{', '.join(compiled)}: not tried, since what a compiler makes can crash this process: "
+        "pick the function by its name, FILE.py:NAME, or say compile=True"
+    ]
 
 
 def pick_named(asked: Asked, wanted: Wanted, tell: Tell = quiet) -> Answer:
@@ -154,6 +180,7 @@ def pick_named(asked: Asked, wanted: Wanted, tell: Tell = quiet) -> Answer:
         start_s=max(60.0, wanted.time_limit_s),
         answer_s=max(30.0, wanted.time_limit_s),
     )
+    wanted = replace(wanted, compile=wanted.compile is not False)
     begun = time.monotonic()
     with (
         abreast.abreast(abreast.width(wanted.threads)) as runner,

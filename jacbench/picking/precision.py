@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jacbench import registry, tree
+from jacbench.backend import Backend
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array
 from jacbench.problem import Problem
@@ -129,9 +131,7 @@ def value_of(
     """
     loaded = registry.load(backend)
     wide = dtype == "float64" and narrows(backend) if exact is None else exact
-    lifting = loaded.lifting() if lifted else None
-    precise = loaded.precise() if wide else contextlib.nullcontext()
-    with precise, lifting or contextlib.nullcontext():
+    with exactly(loaded, lifted=lifted) if wide else contextlib.nullcontext():
 
         def put(leaf: Array) -> Any:
             return loaded.put(np.asarray(leaf), device, dtype)
@@ -139,6 +139,21 @@ def value_of(
         x, *constants = (tree.map_leaves(put, v) for v in (problem.x, *problem.constants))
         function = problem.value_alone(problem.bound(backend, loaded.xp))
         return evaluate(problem.name, loaded, lambda: function(x, *constants))
+
+
+@contextlib.contextmanager
+def exactly(backend: Backend, *, lifted: bool) -> Iterator[None]:
+    """Return a context in which the library keeps float64 throughout.
+
+    Parameters
+    ----------
+    lifted
+        True: also of what the function holds in float32, see
+        :meth:`jacbench.backend.Backend.lifting`.
+    """
+    lifting = backend.lifting() if lifted else None
+    with backend.precise(), lifting or contextlib.nullcontext():
+        yield
 
 
 def _works(value: Any, dtype: str, **how: Any) -> bool:

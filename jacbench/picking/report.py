@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jacbench.digits import format_seconds
 from jacbench.markup import printable
 from jacbench.memory import format_size
 from jacbench.picking.answer import Answer, Row
 from jacbench.picking.candidate import SUMMARIES
 from jacbench.statistics import Interval
-from jacbench.table import format_seconds
 
 HEAD = ("method", "time", "± 95 %", "x pick", "preparation", "pick pays from", "memory", "")
 _RACED = ("picked", "equal", "slower", "dropped")

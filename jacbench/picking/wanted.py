@@ -28,7 +28,8 @@ class Wanted:
     today
         The method used now; None: the plain one of the library.
     compile
-        False: leave out compilers that run for seconds.
+        False: leave out compilers that run for seconds. None: try them where a crash of what they
+        make ends a worker, and not the caller's process.
     structure
         False: leave out methods that rely on a structure of the Jacobian.
     threads
@@ -42,7 +43,7 @@ class Wanted:
     memory: str | None = None
     form: str | None = None
     today: str | None = None
-    compile: bool = True
+    compile: bool | None = None
     structure: bool = True
     threads: int = 1
     seed: int = 0

@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from jacbench.cell import CellResult, Verdict
+from jacbench.digits import format_seconds
 from jacbench.markup import printable
 from jacbench.sweeping.crossover import Crossover, Race
 from jacbench.sweeping.fit import Fit
 from jacbench.sweeping.outcome import Growth, Panel, Sweep
 from jacbench.sweeping.sizes import Plan
-from jacbench.table import format_seconds
 
 HERE = "on this machine"
 """What is true of every figure, and is said of each crossover."""

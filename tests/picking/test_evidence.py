@@ -13,9 +13,10 @@ from jacbench.backend import Method, MethodInfo, Prepared, Target
 from jacbench.cell import Cell, Verdict
 from jacbench.errors import JacbenchError
 from jacbench.layout import Layout
-from jacbench.picking import allowance, calls, closely, evidence
-from jacbench.picking.evidence import Truth, settle_large, truth
+from jacbench.picking import allowance, calls, closely, evidence, right
+from jacbench.picking.evidence import truth
 from jacbench.picking.examination import examine
+from jacbench.picking.truth import Truth, settle_large
 from jacbench.picking.witnesses import Witnesses
 from jacbench.structure.pattern import Pattern
 from jacbench.trial import Settled
@@ -32,7 +33,7 @@ BACKENDS = ("torch", "jax", "autograd")
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat every Jacobian as too large to compare entry by entry."""
-    monkeypatch.setattr(evidence, "SMALL", 0)
+    monkeypatch.setattr(right, "SMALL", 0)
 
 
 def smooth(xp: Any) -> Callable[[Any], Any]:
@@ -409,7 +410,7 @@ def test_where_a_mode_cannot_lift_both_are_asked_in_float32() -> None:
 def slow(monkeypatch: pytest.MonkeyPatch, call_s: float) -> tuple[Callable[[Any], Any], list[Any]]:
     """Return a function that takes so long by a clock that only its calls move, and its calls."""
     clock = Clock()
-    for module in (allowance, calls, closely, evidence):
+    for module in (allowance, calls, closely, evidence, right):
         monkeypatch.setattr(module, "time", clock)
     seen: list[Any] = []
 

@@ -67,6 +67,27 @@ def test_a_problem_for_several_libraries_answers_without_the_one_that_declines()
     assert any(note.startswith("torch is left out: ") for note in answer.notes)
 
 
+def test_what_may_crash_is_left_out_of_this_process():
+    torch = pytest.importorskip("torch")
+    answer = jacbench.pick(torch.sin, torch.linspace(0.1, 0.9, 3).double(), time_limit_s=5)
+    compiled = [row for row in answer.rows if "compile" in row.candidate.method]
+    assert compiled
+    assert {row.fate for row in compiled} == {"not tried"}
+    (note,) = (note for note in answer.notes if "compile" in note)
+    assert "torch.compile-jacrev" in note
+    assert note.endswith("or say compile=True")
+
+
+def test_it_is_not_told_to_who_decided_or_has_no_compiler():
+    anp = pytest.importorskip("autograd.numpy")
+    answer = jacbench.pick(anp.sin, X, time_limit_s=5)
+    assert not any("compile" in note for note in answer.notes)
+    torch = pytest.importorskip("torch")
+    x = torch.linspace(0.1, 0.9, 3).double()
+    answer = jacbench.pick(torch.sin, x, time_limit_s=5, compile=False)
+    assert not any("compile" in note for note in answer.notes)
+
+
 def test_a_name_says_what_x_is():
     with pytest.raises(JacbenchError, match="leave x out"):
         jacbench.pick("model.py:f", X)
