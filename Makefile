@@ -42,6 +42,7 @@ power: $(VENV)/.installed
 worth: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sparse]'
 	$(BIN)/python benchmarks/structure.py
+	$(BIN)/python benchmarks/products.py
 	$(BIN)/python benchmarks/habits.py
 	$(BIN)/python benchmarks/time_to_answer.py
 	$(BIN)/python benchmarks/regret.py --no-compile --time-limit 30 --blocks 30

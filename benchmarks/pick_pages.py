@@ -17,6 +17,7 @@ def parts() -> dict[str, str]:
     """Return each table by the name of its place on the page."""
     return {
         "structure": structure(_read("structure")),
+        "products": products(_read("products")),
         "habits": habits(_read("habits")),
         "time": time_to_answer(_read("time-to-answer")),
         "regret": regret(_read("regret")),
@@ -52,6 +53,24 @@ def structure(found: dict[str, Any]) -> str:
                 row["part"],
             )
         )
+    return _markdown(head, rows)
+
+
+def products(found: dict[str, Any]) -> str:
+    """Return what a product takes in the library's own way and in a method's."""
+    head = ("product", "own", "ours", "own time", "our time", "own / ours", "95 %")
+    rows = [
+        (
+            row["sizes"],
+            row["own"],
+            row["ours"],
+            format_seconds(row["ratio"]["a_median_s"]),
+            format_seconds(row["ratio"]["b_median_s"]),
+            _digits(row["ratio"]["median"]),
+            _ends(row["ratio"]),
+        )
+        for row in found["rows"]
+    ]
     return _markdown(head, rows)
 
 

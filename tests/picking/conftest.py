@@ -1,4 +1,4 @@
-"""Files as users write them; what importing them changes is put back."""
+"""Files as users write them, put back what importing them changes; Jacobians taken for large."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from jacbench.picking import right
 
 Write = Callable[..., str]
 
@@ -30,3 +32,9 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
         origin = getattr(sys.modules[added], "__file__", None)
         if added.startswith("jacbench_user_") or str(tmp_path) in str(origin):
             del sys.modules[added]
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treat every Jacobian as too large to compare entry by entry."""
+    monkeypatch.setattr(right, "SMALL", 0)
