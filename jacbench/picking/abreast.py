@@ -25,11 +25,14 @@ class Abreast:
 
     Attributes
     ----------
+    width
+        How many tasks at once.
     stopped
         Set when what goes on is given up: a task that sees it ends.
     """
 
     def __init__(self, width: int) -> None:
+        self.width = width
         self.stopped = threading.Event()
         self._pool = ThreadPoolExecutor(width, "jacbench-pick") if width > 1 else None
 

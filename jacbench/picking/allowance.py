@@ -28,11 +28,19 @@ class Allowance:
     ends: float = math.inf
 
     @classmethod
-    def of(cls, limit_s: float | None) -> Allowance:
-        """Return what is allowed from now on; None: there is no limit."""
+    def of(cls, limit_s: float | None, part: float = 1.0) -> Allowance:
+        """Return what is allowed from now on.
+
+        Parameters
+        ----------
+        limit_s
+            None: there is no limit.
+        part
+            What falls to one library, where several look in turn.
+        """
         if limit_s is None:
             return cls()
-        return cls(limit_s, time.perf_counter() + SHARE * limit_s)
+        return cls(limit_s, time.perf_counter() + SHARE * part * limit_s)
 
     def left(self) -> float:
         """Return what is left, seconds; below 0: it is over."""

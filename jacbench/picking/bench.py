@@ -95,8 +95,11 @@ class Bench(Protocol):
     def backend(self) -> str:
         """The library's backend."""
 
-    def examine(self, time_limit_s: float) -> Look:
-        """Say what kind of function it is; raise for what cannot be differentiated."""
+    def examine(self, time_limit_s: float, part: float = 1.0) -> Look:
+        """Say what kind of function it is; raise for what cannot be differentiated.
+
+        ``part`` of what looking may take of the limit falls to this library.
+        """
 
     def samples(self) -> Samples:
         """Look for an axis over samples, and offer methods that need one where there is."""

@@ -131,6 +131,7 @@ def examine(
     backend: str,
     *,
     time_limit_s: float | None = None,
+    part: float = 1.0,
     budget_s: float = BUDGET_S,
 ) -> Examination:
     """Call the function of ``subject`` some thirty times, or four where it is slow.
@@ -142,6 +143,8 @@ def examine(
     time_limit_s
         What the whole pick may take: a function too slow for it is refused after a call or two.
         This and the evidence get a share of it.
+    part
+        Of that share, where other libraries look before or after this one.
     budget_s
         What looking closely may take, where that share leaves as much.
 
@@ -154,20 +157,19 @@ def examine(
     with warnings.catch_warnings():
         # what a library warns of, it says again where the cells are settled
         warnings.simplefilter("ignore")
-        return _Examiner(subject, backend, time_limit_s, budget_s).run()
+        allowance = Allowance.of(time_limit_s, part)
+        return _Examiner(subject, backend, allowance, budget_s).run()
 
 
 class _Examiner:
     """An examination on its way."""
 
     def __init__(
-        self, subject: Subject, backend: str, time_limit_s: float | None, budget_s: float
+        self, subject: Subject, backend: str, allowance: Allowance, budget_s: float
     ) -> None:
         self.subject, self.backend = subject, backend
         self.problem, self.who = subject.problem, subject.problem.name
-        self.limit_s = math.inf if time_limit_s is None else time_limit_s
-        self.allowance = Allowance.of(time_limit_s)
-        self.budget_s = budget_s
+        self.allowance, self.budget_s = allowance, budget_s
         self.findings: list[Finding] = []
         self.every: list[Calls] = []
 
@@ -190,7 +192,7 @@ class _Examiner:
         left_s = max(0.0, self.allowance.left() - EVIDENCE_CALLS * call_s)
         budget_s = min(self.budget_s, left_s)
         seen = closely.look(self.problem, precise, there, call_s=call_s, budget_s=budget_s)
-        if self.dense_s(call_s)[0] > self.limit_s:
+        if self.dense_s(call_s)[0] > self.allowance.limit_s:
             self._tell("slow", self._slow(call_s))
         told = f"not looked for: {', '.join(seen.missed)}: {self.allowance.why(call_s)}"
         return Examination(
@@ -230,7 +232,7 @@ class _Examiner:
         """Return y and the seconds that it took, in the dtype in which the function computes."""
         self.y = self.calls.watched(self.problem.x)
         first_s = self.calls.last_s
-        if first_s > self.limit_s:
+        if first_s > self.allowance.limit_s:
             self._refuse_slow(first_s)
         asked, given = self.calls.dtype, str(self.y.dtype)
         if given == asked:
@@ -317,7 +319,7 @@ class _Examiner:
     # --- slow ---
 
     def _refuse_slow(self, call_s: float) -> None:
-        if call_s * LEAST_CALLS > self.limit_s:
+        if call_s * LEAST_CALLS > self.allowance.limit_s:
             raise JacbenchError(f"{self.who}: {self._slow(call_s)}")
 
     def _slow(self, call_s: float) -> str:

@@ -91,9 +91,11 @@ class LocalBench:
         self._library = self._harness.backend(self.backend)
         self._gathered: Truth | None = None
 
-    def examine(self, time_limit_s: float) -> Look:
+    def examine(self, time_limit_s: float, part: float = 1.0) -> Look:
         """Say what kind of function it is; from then on its point is one that can be used."""
-        found = examination.examine(self.subject, self.backend, time_limit_s=time_limit_s)
+        found = examination.examine(
+            self.subject, self.backend, time_limit_s=time_limit_s, part=part
+        )
         self._examined = found
         self._renew(replace(self.subject, problem=found.problem, dtype=found.dtype))
         return Look(m=found.m, n=found.n, dtype=found.dtype, call_s=found.call_s, lines=found.lines)

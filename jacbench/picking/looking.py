@@ -44,7 +44,8 @@ def see_all(
         for bench in benches:
             bench.close()
 
-    found = runner.each([partial(_see, bench, wanted) for bench in benches], give_up)
+    part = min(1.0, runner.width / len(benches))
+    found = runner.each([partial(_see, bench, wanted, part) for bench in benches], give_up)
     seen = [one for one in found if isinstance(one, Seen)]
     refusals = {
         bench.backend: one
@@ -67,11 +68,11 @@ def see_all(
     return alike, lines
 
 
-def _see(bench: Bench, wanted: Wanted) -> Seen | JacbenchError:
+def _see(bench: Bench, wanted: Wanted, part: float) -> Seen | JacbenchError:
     """Return what one library says, or why it cannot."""
     try:
         with lost_is_told("calling the function, or its derivative, ended its process"):
-            look = bench.examine(wanted.time_limit_s)
+            look = bench.examine(wanted.time_limit_s, part)
             samples = bench.samples() if wanted.structure else Samples(None)
             return Seen(bench=bench, look=look, samples=samples, evidence=bench.evidence())
     except JacbenchError as exc:

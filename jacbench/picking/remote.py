@@ -142,11 +142,11 @@ class RemoteBench:
 
     # --- what a bench does ---
 
-    def examine(self, time_limit_s: float) -> Look:
+    def examine(self, time_limit_s: float, part: float = 1.0) -> Look:
         """Say what kind of function it is."""
 
         def look() -> dict[str, Any]:
-            return self._ask("examine", self._limits.answer_s, time_limit_s=time_limit_s)
+            return self._ask("examine", self._limits.answer_s, time_limit_s=time_limit_s, part=part)
 
         found = look()
         self._steps.append(look)

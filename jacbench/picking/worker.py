@@ -75,9 +75,9 @@ class Worker:
         self._bench.warm_up()
         return {}
 
-    def examine(self, time_limit_s: float) -> dict[str, Any]:
+    def examine(self, time_limit_s: float, part: float) -> dict[str, Any]:
         """Look at the function."""
-        return asdict(self.bench.examine(time_limit_s))
+        return asdict(self.bench.examine(time_limit_s, part))
 
     def samples(self) -> dict[str, Any]:
         """Look for samples."""

@@ -23,8 +23,9 @@ class Faulty(SimulatedBench):
             raise own("raises")
         return own(name)
 
-    def examine(self, time_limit_s):
-        return self.look or super().examine(time_limit_s)
+    def examine(self, time_limit_s, part=1.0):
+        self.part = part
+        return self.look or super().examine(time_limit_s, part)
 
 
 def decide(*benches, **wanted):

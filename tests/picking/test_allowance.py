@@ -41,6 +41,12 @@ def test_a_share_of_the_limit_is_left_and_runs_out(clock: Clock) -> None:
     assert given.why(0.25) == "one call takes 250 ms and the time limit is 10 s"
 
 
+def test_of_several_libraries_each_has_a_part(clock: Clock) -> None:
+    given = Allowance.of(12.0, 1 / 3)
+    assert given.left() == pytest.approx(4 * SHARE)
+    assert given.why(1.0).endswith("the time limit is 12 s")
+
+
 def test_without_a_limit_there_is_no_end(clock: Clock) -> None:
     given = Allowance.of(None)
     clock.now += 1e9

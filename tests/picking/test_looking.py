@@ -6,8 +6,10 @@ import pytest
 
 from jacbench.cell import Verdict
 from jacbench.errors import JacbenchError
+from jacbench.picking import abreast, looking
 from jacbench.picking.bench import Look
 from jacbench.picking.lost import LostError
+from jacbench.picking.wanted import Wanted
 from tests.picking.decided import decide, sim
 
 STEPS = ("examine", "samples", "evidence")
@@ -47,3 +49,11 @@ def test_libraries_that_compute_something_else_are_not_compared():
     answer = decide(sim("a", backend="one"), sim("b", backend="two", look=other))
     assert [row.candidate.method for row in answer.rows] == ["a"]
     assert "two is left out: its Jacobian is 200 x 100 in float32" in answer.notes[-1]
+
+
+@pytest.mark.parametrize(("width", "part"), [(1, 1 / 3), (2, 2 / 3), (3, 1.0), (8, 1.0)])
+def test_libraries_that_look_in_turn_share_the_time_for_it(width, part):
+    benches = [sim(f"{name}.a", backend=name) for name in ("one", "two", "three")]
+    with abreast.abreast(width) as runner:
+        looking.see_all(benches, Wanted(time_limit_s=5.0), runner)
+    assert [bench.part for bench in benches] == [pytest.approx(part)] * 3
