@@ -1,8 +1,9 @@
 """Products that a method computes otherwise than its library would, against the library's own.
 
-Large: of two thin matrices to 2048 x 2048 and more, by XLA and by NumPy for JAX, beside what it
-takes XLA to fill so much memory. Thin: some rows by a large constant, as torch has it and from a
-transposed copy. One thread, float64 unless told; interleaved, medians of blocks.
+Large: of two thin matrices to 2048 x 2048 and more. By XLA and by NumPy for JAX, beside what it
+takes XLA to fill so much memory; by torch, into memory of its own, of NumPy's, or that is kept from
+call to call. Thin: some rows by a large constant, as torch has it and from a transposed copy. One
+thread, float64 unless told; interleaved, medians of blocks.
 
     python benchmarks/products.py [large|thin ...] [--blocks 60] [--json FILE]
 """
@@ -17,11 +18,12 @@ environment.pin(threads=1)
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import interleaved
+import numpy as np
 import provenance
 from functions.case import draw
 from functions.contest import configure
@@ -50,7 +52,8 @@ def large(blocks: int) -> Iterator[Row]:
     from jacbench_jax import host_product  # noqa: PLC0415
 
     multiplied = jax.jit(jnp.matmul)
-    for seed, m in enumerate((1024, 1448, 2048, 2896, 4096)):
+    sides = (1024, 1448, 2048, 2896, 4096)
+    for seed, m in enumerate(sides):
         left, right = jnp.asarray(draw(seed, m, 16)), jnp.asarray(draw(seed, 16, m))
         filled = jax.jit(lambda value, m=m: jnp.full((m, m), value))
 
@@ -63,9 +66,36 @@ def large(blocks: int) -> Iterator[Row]:
         def fill(filled: Any = filled, value: Any = left[0, 0]) -> Any:
             return filled(value).block_until_ready()
 
-        sizes = f"({m}, 16) @ (16, {m}), {m * m * 8 / 2**20:.0f} MiB"
+        sizes = _sizes(m)
         yield Row("large", sizes, "XLA", "NumPy for JAX", _ratio(own, ours, blocks))
         yield Row("large", sizes, "XLA", "XLA filling as much", _ratio(own, fill, blocks))
+    yield from _large_in_torch(sides, blocks)
+
+
+def _large_in_torch(sides: Sequence[int], blocks: int) -> Iterator[Row]:
+    import torch  # noqa: PLC0415
+    from jacbench_torch import host_memory  # noqa: PLC0415
+
+    for seed, m in enumerate(sides):
+        left, right = (torch.from_numpy(draw(seed, *shape)) for shape in ((m, 16), (16, m)))
+        out = torch.from_numpy(np.empty((m, m)))
+        found = _ratio(
+            lambda left=left, right=right: left @ right,
+            lambda left=left, right=right: host_memory.product(left, right),
+            blocks,
+        )
+        kept = _ratio(
+            lambda left=left, right=right: left @ right,
+            lambda left=left, right=right, out=out: torch.mm(left, right, out=out),
+            blocks,
+        )
+        sizes = _sizes(m)
+        yield Row("large", sizes, "torch", "into memory of NumPy's", found)
+        yield Row("large", sizes, "torch", "into memory that is kept", kept)
+
+
+def _sizes(m: int) -> str:
+    return f"({m}, 16) @ (16, {m}), {m * m * 8 / 2**20:.0f} MiB"
 
 
 def thin(blocks: int) -> Iterator[Row]:

@@ -18,6 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from jacbench import layout, tree
 from jacbench.backend import Prepared, Target, UnfitError
 from jacbench.structure.halves import Halves, halve
+from jacbench_torch import host_memory
 from jacbench_torch.method import TorchMethod, detached, gradients, prepared, unary
 from jacbench_torch.one_factor import told_its_tangent
 from jacbench_torch.straight import Straight
@@ -207,7 +208,7 @@ class Bottleneck(Factors):
     def result(self, transposed: Factor, Jh: Factor, halves: Halves) -> Any:
         """Multiply."""
         del halves
-        return transposed.T @ Jh
+        return host_memory.product(transposed.T, Jh)
 
     def known_layout(self, halves: Halves) -> Layout:
         """Return (m, n)."""
