@@ -16,7 +16,7 @@ from jacbench.errors import JacbenchError
 if TYPE_CHECKING:  # the registry is imported by `jacbench list`, which does without NumPy
     from jacbench.layout import Layout
     from jacbench.model import Adapted
-    from jacbench.picking.spelling import Spelling
+    from jacbench.picking.given.spelling import Spelling
     from jacbench.problem import Problem
     from jacbench.structure.pattern import Pattern
 

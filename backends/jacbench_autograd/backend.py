@@ -20,7 +20,7 @@ from jacbench_autograd import (
 )
 
 if TYPE_CHECKING:
-    from jacbench.picking.spelling import Spelling
+    from jacbench.picking.given.spelling import Spelling
 
 
 class AutogradBackend(HostBackend):

@@ -31,7 +31,7 @@ from jacbench_jax.method import UNTRACEABLE
 
 if TYPE_CHECKING:
     from jacbench.model import Adapted
-    from jacbench.picking.spelling import Spelling
+    from jacbench.picking.given.spelling import Spelling
 
 
 class JaxBackend(Backend):

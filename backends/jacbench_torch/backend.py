@@ -33,7 +33,7 @@ from jacbench_torch import model as models
 
 if TYPE_CHECKING:
     from jacbench.model import Adapted
-    from jacbench.picking.spelling import Spelling
+    from jacbench.picking.given.spelling import Spelling
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 

@@ -84,7 +84,7 @@ def pick(
     x comes from the file (x = ..., or a function inputs()), from --shape or from --input.
     """
     from jacbench.picking import operation  # noqa: PLC0415
-    from jacbench.picking.asking import Asked  # noqa: PLC0415
+    from jacbench.picking.given.asking import Asked  # noqa: PLC0415
 
     output.writable(json_file)
     asked = Asked(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from jacbench.cell import CellResult
-from jacbench.picking.candidate import SUMMARIES, Candidate
+from jacbench.picking.racing.candidate import SUMMARIES, Candidate
 from jacbench.results import json_safe
 from jacbench.statistics import Interval
 

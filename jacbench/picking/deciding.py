@@ -10,16 +10,16 @@ from jacbench import scrub
 from jacbench.cell import Verdict
 from jacbench.errors import JacbenchError
 from jacbench.picking import basis
-from jacbench.picking.abreast import ALONE, Abreast
 from jacbench.picking.answer import Answer, Row
-from jacbench.picking.bench import Bench
-from jacbench.picking.candidate import Candidate
-from jacbench.picking.contest import Contest
+from jacbench.picking.benches.abreast import ALONE, Abreast
+from jacbench.picking.benches.bench import Bench
+from jacbench.picking.benches.lost import LostError
 from jacbench.picking.libraries import lost_is_told
 from jacbench.picking.looking import Seen, see_all
-from jacbench.picking.lost import LostError
+from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.racing.contest import Contest
+from jacbench.picking.racing.terms import Terms
 from jacbench.picking.telling import Tell
-from jacbench.picking.terms import Terms
 from jacbench.picking.wanted import Wanted
 
 TODAY: Mapping[str, str] = {

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from jacbench import registry, scrub
 from jacbench.errors import JacbenchError
-from jacbench.picking.lost import LostError
+from jacbench.picking.benches.lost import LostError
 
 
 def contestants(backends: Sequence[str]) -> list[str]:

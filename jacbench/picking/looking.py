@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from jacbench.errors import JacbenchError
-from jacbench.picking.abreast import Abreast
-from jacbench.picking.bench import Bench, Look
+from jacbench.picking.benches.abreast import Abreast
+from jacbench.picking.benches.bench import Bench, Look
 from jacbench.picking.libraries import left_out, lost_is_told
 from jacbench.picking.wanted import Wanted
 from jacbench.structure.samples import Samples

@@ -10,17 +10,17 @@ from typing import Any
 
 from jacbench import process_state, registry
 from jacbench.errors import JacbenchError
-from jacbench.picking import abreast
 from jacbench.picking.answer import Answer
-from jacbench.picking.asking import Asked
+from jacbench.picking.benches import abreast
+from jacbench.picking.benches.local import LocalBench
+from jacbench.picking.benches.remote import Limits
+from jacbench.picking.benches.workers import workers
 from jacbench.picking.deciding import decide
+from jacbench.picking.given.asking import Asked
+from jacbench.picking.given.subject import Subject
 from jacbench.picking.libraries import contestants
-from jacbench.picking.local import LocalBench
-from jacbench.picking.remote import Limits
-from jacbench.picking.subject import Subject
 from jacbench.picking.telling import Tell, quiet
 from jacbench.picking.wanted import Wanted
-from jacbench.picking.workers import workers
 
 __all__ = ["Wanted", "pick", "pick_here", "pick_named", "quiet"]
 
@@ -104,7 +104,7 @@ def pick_here(f: Any, x: Any, wanted: Wanted, tell: Tell = quiet, **options: Any
     Its settings (threads, float64 in JAX, precision of products) are left as they are, and what may
     crash is left out unless it was asked for.
     """
-    from jacbench.picking import subject as subjects  # noqa: PLC0415 - loads what f needs
+    from jacbench.picking.given import subject as subjects  # noqa: PLC0415 - loads what f needs
 
     with _left_as_it_was("numpy"):
         subject = subjects.of(f, x, **options)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from jacbench.picking.spelling import Spelling
+from jacbench.picking.given.spelling import Spelling
 
 ONCE = "# outside of any loop: the first call traces and compiles"
 BLOCKS = "# blocks, one for each sample, is all of J that is not zero"

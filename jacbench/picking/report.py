@@ -14,7 +14,7 @@ from jacbench.digits import format_seconds
 from jacbench.markup import printable
 from jacbench.memory import format_size
 from jacbench.picking.answer import Answer, Row
-from jacbench.picking.candidate import SUMMARIES
+from jacbench.picking.racing.candidate import SUMMARIES
 from jacbench.statistics import Interval
 
 HEAD = ("method", "time", "± 95 %", "x pick", "preparation", "pick pays from", "memory", "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jacbench import memory, registry
 from jacbench.errors import JacbenchError
-from jacbench.picking.candidate import FORMATS
+from jacbench.picking.racing.candidate import FORMATS
 
 
 @dataclass(frozen=True, kw_only=True)

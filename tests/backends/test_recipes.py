@@ -10,7 +10,7 @@ import pytest
 import jacbench as jb
 from jacbench import registry, tree
 from jacbench.picking import recipes
-from jacbench.picking.spelling import Spelling
+from jacbench.picking.given.spelling import Spelling
 
 pytestmark = [
     # torch's own: the first use of forward mode, and torch.func.linearize

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jacbench.picking import right
+from jacbench.picking.examining import right
 
 Write = Callable[..., str]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from jacbench import registry
-from jacbench.picking.spelling import Spelling
-from jacbench.picking.subject import Subject
+from jacbench.picking.given.spelling import Spelling
+from jacbench.picking.given.subject import Subject
 from jacbench.problem import Problem
 
 A = np.array([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]])

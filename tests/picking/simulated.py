@@ -7,9 +7,9 @@ import random
 from dataclasses import dataclass
 
 from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.picking.bench import Entry, Look, Offer
-from jacbench.picking.candidate import Candidate
-from jacbench.picking.lost import LostError
+from jacbench.picking.benches.bench import Entry, Look, Offer
+from jacbench.picking.benches.lost import LostError
+from jacbench.picking.racing.candidate import Candidate
 from jacbench.structure.samples import Samples
 
 

@@ -11,9 +11,9 @@ import pytest
 from jacbench import registry
 from jacbench.errors import JacbenchError
 from jacbench.evaluator import Evaluator
-from jacbench.picking import subject
-from jacbench.picking.spelling import Spelling
-from jacbench.picking.subject import Subject
+from jacbench.picking.given import subject
+from jacbench.picking.given.spelling import Spelling
+from jacbench.picking.given.subject import Subject
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from jacbench.picking.contest import Contest
-from jacbench.picking.terms import Terms
+from jacbench.picking.racing.contest import Contest
+from jacbench.picking.racing.terms import Terms
 from jacbench.statistics import Interval
 from tests.picking.simulated import Planted, SimulatedBench
 from tests.picking.test_report import SLOWER, A, B, answer, row

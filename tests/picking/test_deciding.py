@@ -6,7 +6,7 @@ import pytest
 
 from jacbench.cell import Verdict
 from jacbench.errors import JacbenchError
-from jacbench.picking.lost import LostError
+from jacbench.picking.benches.lost import LostError
 from jacbench.structure.samples import Samples
 from tests.picking.decided import decide, sim
 from tests.picking.simulated import Planted, SimulatedBench

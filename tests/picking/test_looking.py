@@ -6,9 +6,10 @@ import pytest
 
 from jacbench.cell import Verdict
 from jacbench.errors import JacbenchError
-from jacbench.picking import abreast, looking
-from jacbench.picking.bench import Look
-from jacbench.picking.lost import LostError
+from jacbench.picking import looking
+from jacbench.picking.benches import abreast
+from jacbench.picking.benches.bench import Look
+from jacbench.picking.benches.lost import LostError
 from jacbench.picking.wanted import Wanted
 from tests.picking.decided import decide, sim
 

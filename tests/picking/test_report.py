@@ -12,7 +12,7 @@ from rich.console import Console
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.picking import basis, report
 from jacbench.picking.answer import Answer, Row
-from jacbench.picking.candidate import Candidate
+from jacbench.picking.racing.candidate import Candidate
 from jacbench.statistics import Interval
 
 

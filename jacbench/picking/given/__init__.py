@@ -1,0 +1,1 @@
+"""What a user hands over: the function, its point, its library, and how code spells them."""

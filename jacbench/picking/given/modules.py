@@ -1,0 +1,128 @@
+"""A module of a library, by its inputs or its parameters, as a problem."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from jacbench import model as models
+from jacbench import registry, tree
+from jacbench.errors import JacbenchError
+from jacbench.picking.given import arguments
+from jacbench.picking.given.inputs import Inputs
+from jacbench.problem import Problem
+
+_KINDS = {
+    "torch": "torch.nn.Module",
+    "flax": "Flax NNX module",
+    "equinox": "Equinox module",
+}
+"""What a module is called, by the package of its class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A module as a problem, and the backend it belongs to."""
+
+    problem: Problem
+    backend: str
+    notes: tuple[str, ...]
+
+
+def package(model: Any) -> tuple[str, str]:
+    """Return the backend of a module, and the package that its class comes from."""
+    bases = {f"{base.__module__}.{base.__qualname__}" for base in type(model).__mro__}
+    for descriptor in registry.descriptors().values():
+        for known in descriptor.model_classes:
+            if known in bases:
+                return descriptor.name, known.partition(".")[0]
+    raise JacbenchError(f"a {type(model).__name__} is no module that a backend knows")
+
+
+def kind(model: Any) -> str:
+    """Return what a module is called."""
+    backend, home = package(model)
+    return _KINDS.get(home, f"{backend} module")
+
+
+def adapted(model: Any, given: Inputs, name: str, wrt: str, output: str | int | None) -> Made:
+    """Return ``model`` as a problem; by one of its inputs, the others are constants.
+
+    Raises
+    ------
+    JacbenchError
+        In one line: what :func:`jacbench.model.from_model` refuses, and inputs without a derivative
+        where that is by the inputs.
+    """
+    if given.keywords:
+        told = ", ".join(given.keywords)
+        raise JacbenchError(f"{name}: a module takes its inputs by position: give {told} so")
+    inputs = [
+        tree.map_leaves(lambda leaf: arguments.host(leaf, f"{name}: an input"), value)
+        for value in given.arguments
+    ]
+    if wrt == "inputs":
+        _check_floats(given, name)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        problem = models.from_model(model, *inputs, wrt=wrt, name=name, output=output)
+    notes = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
+    backend, _ = package(model)
+    if wrt == "inputs" and len(inputs) > 1:
+        problem = _by_one(problem, backend, given.argnum)
+    return Made(problem=problem, backend=backend, notes=tuple(notes))
+
+
+def _check_floats(given: Inputs, name: str) -> None:
+    try:
+        arguments.split(None, given, name)
+    except JacbenchError as exc:
+        raise JacbenchError(f"{exc}; wrt='parameters' differentiates by those") from None
+
+
+@dataclass(frozen=True)
+class _OneInput:
+    """A function of several inputs as one of the input at ``argnum`` and of the others."""
+
+    function: Any
+    argnum: int
+
+    def __call__(self, x: Any, others: Any, *constants: Any, **tap: Any) -> Any:
+        """Put x in its place."""
+        inputs = list(others)
+        inputs.insert(self.argnum, x)
+        return self.function(tuple(inputs), *constants, **tap)
+
+
+def _by_one(problem: Problem, backend: str, argnum: int) -> Problem:
+    function = problem.native_function(backend)
+    others = tuple(value for i, value in enumerate(problem.x) if i != argnum)
+    return Problem(
+        name=problem.name,
+        native={backend: _OneInput(function, argnum)},
+        x=problem.x[argnum],
+        constants=(others, *problem.constants),
+        tapped=True,
+    )
+
+
+def device(model: Any, backend: str) -> str:
+    """Return where the parameters of a module lie, where it says so; else ``cpu``."""
+    array = _first_parameter(model, backend)
+    return "cpu" if array is None else registry.load(backend).device_of(array)
+
+
+def dtype(model: Any, backend: str) -> str | None:
+    """Return the dtype of a module's parameters, where it says so and it is one of ours."""
+    array = _first_parameter(model, backend)
+    told = "" if array is None else str(array.dtype).rpartition(".")[2]
+    return told if told in {"float64", "float32"} else None
+
+
+def _first_parameter(model: Any, backend: str) -> Any:
+    parameters = getattr(model, "parameters", None)
+    if not callable(parameters):
+        return None
+    held = (p for p in parameters() if registry.load(backend).is_array(p))
+    return next(held, None)

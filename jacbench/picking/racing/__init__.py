@@ -1,0 +1,1 @@
+"""Who enters, who is dropped, and who wins."""

@@ -1,0 +1,70 @@
+"""Chunks: whoever leads and can take rows a few at a time is tried so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from jacbench.picking.racing.budget import Budget
+from jacbench.picking.racing.entering import Entering
+from jacbench.picking.racing.field import Field, Known
+from jacbench.picking.racing.heats import RACING_SHARE, Heats
+from jacbench.picking.racing.race import HOPELESS
+
+CHUNKS = (4, 16, 64)
+"""A chunk is tried of all rows divided by each of these, as long as that helps."""
+SMALLEST_CHUNK = 8
+
+
+class Chunks:
+    """Smaller and smaller chunks of the leaders.
+
+    Parameters
+    ----------
+    field
+        Who leads.
+    budget
+        The time there is.
+    passes
+        How many passes a mode needs: ``{"reverse": m, "forward": n}``.
+    entering
+        Checks a chunk size.
+    heats
+        Races it against the leaders.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        budget: Budget,
+        passes: Mapping[str, int],
+        entering: Entering,
+        heats: Heats,
+    ) -> None:
+        self._field, self._budget, self._passes = field, budget, passes
+        self._entering, self._heats = entering, heats
+
+    def try_all(self) -> None:
+        """Try chunks in every format, while that helps."""
+        for form in self._field.formats():
+            leaders = self._field.leaders(form)
+            chunkable = [k for k in leaders if k.offer.chunking == "chunked"]
+            added = [self._enter_chunks(known) for known in chunkable]
+            if any(added):
+                self._heats.again(form)
+
+    def _enter_chunks(self, known: Known) -> int:
+        """Let one enter by chunks until a size is refused or hopeless; return how many did."""
+        total = self._passes.get(known.offer.mode, 0)
+        for entered, divisor in enumerate(CHUNKS):
+            size = math.ceil(total / divisor)
+            if size < SMALLEST_CHUNK or self._budget.left(RACING_SHARE) < 0:
+                return entered
+            candidate = replace(known.candidate, chunk_size=size)
+            new = Known(replace(known.offer, candidate=candidate), known.bench)
+            self._field.add(new)
+            self._entering.enter(new)
+            if not new.agrees or (new.call_s or 0.0) > HOPELESS * (known.call_s or 0.0):
+                return entered + 1
+        return len(CHUNKS)

@@ -1,0 +1,139 @@
+"""The contest: candidates enter, race, and those left are measured at length."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from jacbench.picking.answer import Row
+from jacbench.picking.benches.abreast import ALONE, Abreast
+from jacbench.picking.benches.bench import Bench
+from jacbench.picking.racing import rows
+from jacbench.picking.racing.budget import Budget
+from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.racing.chunks import Chunks
+from jacbench.picking.racing.draws import Draws
+from jacbench.picking.racing.entering import Entering
+from jacbench.picking.racing.field import Field
+from jacbench.picking.racing.heats import Heats
+from jacbench.picking.racing.last_check import LastCheck
+from jacbench.picking.racing.measuring import Measuring
+from jacbench.picking.racing.terms import Terms
+from jacbench.picking.racing.versus_today import VersusToday
+from jacbench.picking.telling import Tell
+from jacbench.statistics import Interval
+
+
+class Contest:
+    """One function's candidates over all of its libraries.
+
+    Parameters
+    ----------
+    benches
+        Where candidates are checked and timed, one for each library.
+    call_s
+        The time of one call of the function itself, by backend, seconds.
+    passes
+        How many passes a mode needs: ``{"reverse": m, "forward": n}``.
+    terms
+        What was asked.
+    tell
+        Is told in a word what goes on: for a progress line.
+    runner
+        Lets benches that are processes of their own check candidates at the same time.
+
+    Attributes
+    ----------
+    seconds
+        What each stage took so far, seconds.
+    """
+
+    def __init__(
+        self,
+        benches: Sequence[Bench],
+        call_s: Mapping[str, float],
+        passes: Mapping[str, int],
+        terms: Terms,
+        tell: Tell,
+        runner: Abreast = ALONE,
+    ) -> None:
+        self._compile = terms.compile
+        self.seconds: dict[str, float] = {}
+        budget = Budget(terms.time_limit_s)
+        draws = Draws(benches, terms)
+        self._field = field = Field(benches, terms)
+        self._entering = Entering(field, budget, call_s, passes, tell, runner)
+        self._heats = Heats(field, budget, draws, tell)
+        self._chunks = Chunks(field, budget, passes, self._entering, self._heats)
+        self._measuring = Measuring(field, budget, draws, tell)
+        self._versus = VersusToday(field, budget, draws, self._measuring)
+        self._last_check = LastCheck(field, budget, draws, self._measuring, self._versus)
+
+    def run(self) -> None:
+        """Go through all the stages."""
+        with self._spent("checking"):
+            self._entering.enter_all(compiled=False)
+        with self._spent("racing"):
+            for form in self._field.formats():
+                self._heats.race(form)
+            self._chunks.try_all()
+        if self._compile:
+            self._try_compiled()
+        else:
+            self._entering.leave_out_compiled()
+        with self._spent("measuring"):
+            self._measuring.measure()
+            self._versus.compare()
+        with self._spent("memory"):
+            self._last_check.check()
+
+    def _try_compiled(self) -> None:
+        """Try what compiles for seconds: its time is not counted."""
+        with self._spent("compiling"):
+            self._entering.enter_all(compiled=True)
+        entered = [known for known in self._field if known.offer.compiled and known.agrees]
+        with self._spent("racing"):
+            for form in dict.fromkeys(known.format for known in entered):
+                self._heats.again(form)
+
+    @contextmanager
+    def _spent(self, on: str) -> Iterator[None]:
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[on] = self.seconds.get(on, 0.0) + time.monotonic() - begun
+
+    # --- the outcome ---
+
+    @property
+    def decided(self) -> bool:
+        """False where time ran out before all were told apart or equal."""
+        return self._heats.decided
+
+    @property
+    def speedup(self) -> Interval | None:
+        """The time of what is used today over that of the pick; None where they are not compared.
+
+        Its ends are NaN where there was no time for an interval.
+        """
+        return self._versus.speedup
+
+    def picks(self) -> dict[str, Candidate]:
+        """Return who won, by format."""
+        found = {form: self._field.picked(form) for form in self._field.formats()}
+        return {form: known.candidate for form, known in found.items() if known is not None}
+
+    def today(self) -> Candidate | None:
+        """Return the candidate that the user is taken to use now, if it was found."""
+        known = self._field.today()
+        return None if known is None else known.candidate
+
+    def bench_of(self, candidate: Candidate) -> Bench:
+        """Return where a candidate was measured."""
+        return self._field[candidate].bench
+
+    def rows(self) -> list[Row]:
+        """Return what became of every candidate."""
+        return rows.rows(self._field, self.speedup)

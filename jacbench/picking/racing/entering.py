@@ -1,0 +1,220 @@
+"""Entering: who is prepared and checked, in which order, and why others are not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+
+from jacbench import scrub
+from jacbench.cell import Verdict
+from jacbench.digits import format_seconds
+from jacbench.errors import JacbenchError
+from jacbench.picking.benches.abreast import Abreast
+from jacbench.picking.benches.bench import Bench
+from jacbench.picking.racing.budget import Budget
+from jacbench.picking.racing.field import Field, Known
+from jacbench.picking.telling import Tell
+
+ONE_SHARE = 0.3
+"""Share of the time limit that one candidate may take to enter."""
+LEAST_ENTERING_S, COMPILING_S = 5.0, 120.0
+"""What it may take in any case, and what one that compiles may, seconds."""
+ENTERING_SHARE = 0.6
+"""Share of the time limit after which nobody else enters."""
+HOPELESS_PASSES = 10.0
+"""A loop that cannot be faster than this many times the best so far is not tried."""
+ENTERING_CALLS = 5
+"""Calls of a candidate that checking it takes: three to compare, two to warm up."""
+PROBING_CALLS = 40
+"""Calls of the function that looking for a structure takes, about."""
+FIRST_SHARE = 0.1
+"""Share of the time left that what is used today may take to enter before all others."""
+
+
+class Entering:
+    """The way into a contest.
+
+    Parameters
+    ----------
+    field
+        Who may enter.
+    budget
+        The time there is.
+    call_s
+        The time of one call of the function itself, by backend, seconds.
+    passes
+        How many passes a mode needs: ``{"reverse": m, "forward": n}``.
+    tell
+        Is told in a word what goes on.
+    runner
+        Lets benches check at the same time.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        budget: Budget,
+        call_s: Mapping[str, float],
+        passes: Mapping[str, int],
+        tell: Tell,
+        runner: Abreast,
+    ) -> None:
+        self._field, self._budget, self._tell, self._runner = field, budget, tell, runner
+        self._call_s, self._passes = call_s, passes
+
+    def enter_all(self, *, compiled: bool) -> None:
+        """Check everyone who may win, of those that compile for seconds or of the others.
+
+        In one process the most promising of all libraries comes first. Compilers that run for
+        seconds use every processor: they come one after another.
+        """
+        waiting = [known for known in self.order() if not self._is_refused(known)]
+        waiting = [known for known in waiting if known.offer.compiled is compiled]
+        if compiled or self._runner.alone:
+            self._enter_in_turn(waiting)
+            return
+        by_bench: dict[Bench, list[Known]] = {}
+        for known in waiting:
+            by_bench.setdefault(known.bench, []).append(known)
+        tasks = [partial(self._enter_in_turn, alike) for alike in by_bench.values()]
+
+        def give_up() -> None:
+            for bench in by_bench:
+                bench.close()
+
+        self._runner.each(tasks, give_up)
+
+    @staticmethod
+    def _is_refused(known: Known) -> bool:
+        """Note for one that its library refuses why it does."""
+        if known.offer.reason is None:
+            return False
+        known.fate, known.reason = str(Verdict.UNSUPPORTED), known.offer.reason
+        return True
+
+    def _enter_in_turn(self, waiting: Sequence[Known]) -> None:
+        for known in waiting:
+            if self._runner.stopped.is_set():
+                return
+            if (reason := self._not_worth(known)) is not None:
+                known.fate, known.reason = "not tried", reason
+            else:
+                self.enter(known)
+
+    def leave_out_compiled(self) -> None:
+        """Say of those that compile for seconds that they are not wanted."""
+        for known in self._field:
+            if known.offer.compiled and not known.fate:
+                known.fate, known.reason = "not tried", "compilers are left out"
+
+    def enter(self, known: Known) -> None:
+        """Prepare and check one; its entry, or why there is none, is noted."""
+        self._tell(f"checking {known.candidate.label}")
+        compiled = known.offer.compiled
+        try:
+            with self._budget.uncounted() if compiled else nullcontext():
+                entry = known.bench.enter(known.candidate, self._entering_s(known))
+        except JacbenchError as exc:  # what it is held against, or its process, is not to be had
+            known.fate, known.reason = str(Verdict.FAILED), scrub.one_line(exc, 300)
+            return
+        known.entry, known.result, known.call_s = entry, entry.result, entry.call_s
+        if entry.call_s is None:
+            known.fate, known.reason = str(entry.result.verdict), entry.result.reason
+
+    def _entering_s(self, known: Known) -> float:
+        """Return what one candidate may take to enter: one that hangs leaves time for others."""
+        limit_s = self._field.terms.time_limit_s
+        if known.offer.compiled:
+            return max(COMPILING_S, limit_s)
+        # what is used today may take long to compare with, once there is something to compare
+        seen = self._field.best_s(known.format) is not None
+        share = 1.0 if seen and self._field.is_today(known.offer) else ONE_SHARE
+        return max(LEAST_ENTERING_S, share * limit_s)
+
+    # --- in which order ---
+
+    def order(self) -> list[Known]:
+        """Return who has not entered yet, the most promising first."""
+        waiting = [k for k in self._field if k.entry is None and not k.fate]
+        return sorted(waiting, key=self._outlook)
+
+    def _outlook(self, known: Known) -> tuple[float, bool]:
+        """Return a rough guess of the time of a call: loops come last.
+
+        What has to find a structure first comes after plain methods of the cheaper mode: in a
+        short time one of those is a better answer than none.
+        """
+        offer = known.offer
+        special = bool(offer.structure) or known.format != "dense"
+        fewest = min(self._passes.values(), default=1) if special else 1
+        share = 1.0 if offer.chunking == "loop" and not special else 0.1
+        guess = share * self._passes.get(offer.mode, fewest) * self._of_call_s(known)
+        soon = FIRST_SHARE * self._budget.left()
+        slow = PROBING_CALLS * self._of_call_s(known) > soon
+        quick = ENTERING_CALLS * self._least_s(known) < soon
+        if self._field.is_today(offer) and (slow or quick):
+            return -1.0, False  # whatever becomes of the others, that is known
+        last = bool(offer.eager_form_of) or (slow and bool(offer.structure))
+        return math.inf if last else guess, special
+
+    def _least_s(self, known: Known) -> float:
+        """Return what a loop over passes takes at the least, seconds; 0 for what is no loop.
+
+        A pass costs at least half a call of the function: forward evaluates it, reverse more.
+        """
+        if known.offer.chunking != "loop":
+            return 0.0
+        return 0.5 * self._passes.get(known.offer.mode, 0) * self._of_call_s(known)
+
+    def _of_call_s(self, known: Known) -> float:
+        """Return the time of one call of the function itself, seconds."""
+        return self._call_s.get(known.bench.backend, 0.0)
+
+    # --- who is spared ---
+
+    def _not_worth(self, known: Known) -> str | None:
+        """Return why a candidate need not be tried, or None."""
+        best = self._field.best_s(known.format)
+        if best is not None and (reason := self._too_long(known)) is not None:
+            return reason
+        if self._field.is_today(known.offer):
+            return None
+        if self._budget.left(ENTERING_SHARE) < 0:
+            return f"the time limit of {self._asked_s:g} s leaves no time for it"
+        return self._compiled_instead(known) or self._hopeless(known, best)
+
+    @property
+    def _asked_s(self) -> float:
+        terms = self._field.terms
+        return terms.asked_s or terms.time_limit_s
+
+    def _too_long(self, known: Known) -> str | None:
+        """Return why there is no time even to check a loop, or None."""
+        least = self._least_s(known)
+        if ENTERING_CALLS * least <= max(0.0, self._budget.left()):
+            return None
+        return (
+            f"{self._at_least(known)}, and it is called {ENTERING_CALLS} times to be checked: "
+            f"the time limit of {self._asked_s:g} s leaves no time for that"
+        )
+
+    def _compiled_instead(self, known: Known) -> str | None:
+        """Return that a compiled form of the same passes is right, or None."""
+        compiled = known.offer.eager_form_of
+        twin = self._field.get(replace(known.candidate, method=compiled))
+        if twin is None or not twin.agrees or self._field.terms.calls is not None:
+            return None
+        return f"{compiled} runs the same passes, compiled"
+
+    def _hopeless(self, known: Known, best: float | None) -> str | None:
+        """Return why a loop cannot come near the best so far, or None."""
+        if best is None or self._least_s(known) <= HOPELESS_PASSES * best:
+            return None
+        return f"{self._at_least(known)}, and {format_seconds(best)} has been seen"
+
+    def _at_least(self, known: Known) -> str:
+        passes, least = self._passes[known.offer.mode], self._least_s(known)
+        return f"{passes} passes one at a time take at least {format_seconds(least)}"

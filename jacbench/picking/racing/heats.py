@@ -1,0 +1,88 @@
+"""Heats: the candidates of one format race on their benches, and each is placed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+from jacbench.picking.racing import sampling
+from jacbench.picking.racing.budget import Budget
+from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.racing.draws import Draws
+from jacbench.picking.racing.field import Field, Known
+from jacbench.picking.racing.race import Standing, race
+from jacbench.picking.telling import Tell
+from jacbench.statistics import Interval
+
+RACING_SHARE = 0.85
+"""Share of the time limit after which the race is ended, to measure who leads."""
+
+
+class Heats:
+    """Races within formats.
+
+    Parameters
+    ----------
+    field
+        Who may race.
+    budget
+        The time there is.
+    draws
+        The processor of each round.
+    tell
+        Is told in a word what goes on.
+
+    Attributes
+    ----------
+    decided
+        False once a race ran out of time before it told all apart or equal.
+    """
+
+    def __init__(self, field: Field, budget: Budget, draws: Draws, tell: Tell) -> None:
+        self._field, self._budget, self._draws, self._tell = field, budget, draws, tell
+        self.decided = True
+
+    def race(self, form: str) -> None:
+        """Race those of a format whose fate is open, and place them."""
+        running = [k for k in self._field.of(form) if k.agrees and not k.fate]
+        if not running:
+            return
+        self._tell(f"racing {len(running)} candidates ({form})")
+        standing = race(
+            {k.candidate: k.call_s or 0.0 for k in running},
+            lambda candidate: sampling.block(self._field[candidate]),
+            extra_s=self._extra(running),
+            deadline=time.monotonic() + self._budget.left(RACING_SHARE),
+            seed=self._field.terms.seed,
+            each_round=self._draws.bind_to_one,
+        )
+        self._stand(standing)
+
+    def again(self, form: str) -> None:
+        """Race newcomers against those who lead."""
+        for known in self._field.leaders(form):
+            known.fate = ""
+        self.race(form)
+
+    def _extra(self, running: Sequence[Known]) -> dict[Candidate, float]:
+        """Return the share of the preparation that falls to one call, where calls are counted."""
+        calls = self._field.terms.calls
+        if calls is None:
+            return {}
+        return {k.candidate: self._field.preparation_s(k) / calls for k in running}
+
+    def _stand(self, standing: Standing) -> None:
+        winner = standing.winner
+        for candidate, ratio in standing.dropped.items():
+            self._place(candidate, "dropped", Interval(ratio, math.nan, math.nan), winner)
+        for candidate, interval in standing.ratios.items():
+            fate = "equal" if candidate in standing.equals else "slower"
+            self._place(candidate, fate, interval, winner)
+        self._place(winner, "picked", Interval(1.0, 1.0, 1.0), winner)
+        self.decided = self.decided and standing.decided
+
+    def _place(self, candidate: Candidate, fate: str, ratio: Interval, winner: Candidate) -> None:
+        known = self._field[candidate]
+        if not known.lost:
+            known.fate, known.ratio, known.against = fate, ratio, winner

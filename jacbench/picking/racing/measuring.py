@@ -1,0 +1,110 @@
+"""Measuring at length: the figures of who leads, who is next and what is used today."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+
+from jacbench.cell import CellResult
+from jacbench.picking.racing import sampling
+from jacbench.picking.racing.budget import Budget
+from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.racing.draws import Draws
+from jacbench.picking.racing.field import Field, Known
+from jacbench.picking.racing.sampling import STRETCH_S
+from jacbench.picking.telling import Tell
+from jacbench.statistics import median_interval, outliers
+
+VISITS = 3
+"""Stretches in which those left are measured, in turn: as a run measures."""
+SLOW_CALLS = 4
+"""Calls that measuring one slower than a stretch takes, with a first one to warm up."""
+MOST_MEASURED = 2
+"""Candidates of one format that are measured at length, the fastest first."""
+
+
+class Measuring:
+    """Measures at length, as far as there is time.
+
+    Parameters
+    ----------
+    field
+        Who is there.
+    budget
+        The time there is.
+    draws
+        The order and the processor of each visit.
+    tell
+        Is told in a word what goes on.
+    """
+
+    def __init__(self, field: Field, budget: Budget, draws: Draws, tell: Tell) -> None:
+        self._field, self._budget, self._draws, self._tell = field, budget, draws, tell
+
+    def measure(self) -> None:
+        """Measure those whose figures are shown, interleaved; fill the places of those lost."""
+        chosen = self._chosen()
+        visits: dict[Candidate, list[list[float]]] = {k.candidate: [] for k in chosen}
+        for visit in range(VISITS):
+            self._draws.bind_to_one()
+            for known in self._draws.order(chosen):
+                if known.lost or not self.has_time(known, visit):
+                    continue
+                self._tell(f"measuring {known.candidate.label}")
+                visits[known.candidate].append(sampling.stretch(known))
+        for known in chosen:
+            known.result = _with_figures(known.result, visits[known.candidate])
+        for form in self._field.formats():
+            self.fill(form)
+
+    def _chosen(self) -> list[Known]:
+        """Return the fastest of each format, and what is used today."""
+        chosen = [k for form in self._field.formats() for k in self._fastest(form)]
+        today = self._field.today()
+        if today is not None and today.agrees and today not in chosen:
+            chosen.append(today)
+        return chosen
+
+    def _fastest(self, form: str) -> list[Known]:
+        raced = [k for k in self._field.of(form) if k.fate in ("picked", "equal", "slower")]
+        return sorted(raced, key=lambda k: (k.fate != "picked", k.call_s or 0.0))[:MOST_MEASURED]
+
+    def has_time(self, known: Known, visit: int = 0) -> bool:
+        """Say whether to measure one now: a slow one once, and not beyond the time limit."""
+        call_s = known.call_s or 0.0
+        if call_s > STRETCH_S:
+            return not visit and self._budget.left() > SLOW_CALLS * call_s
+        return not visit or self._budget.left() > 0
+
+    def fill(self, form: str) -> None:
+        """Let somebody else take the place of a pick that was lost, and measure it."""
+        while self._field.picked(form) is None and self._field.pick_next(form):
+            known = self._field.picked(form)
+            if known is None or known.result is None or known.result.median_s is not None:
+                return
+            if self.has_time(known):
+                visits = 1 if (known.call_s or 0.0) > STRETCH_S else VISITS
+                stretches = [sampling.stretch(known) for _ in range(visits) if not known.lost]
+                known.result = _with_figures(known.result, stretches)
+
+
+def _with_figures(
+    result: CellResult | None, visits: Sequence[Sequence[float]]
+) -> CellResult | None:
+    """Return a result with the figures of its visits, where there were some."""
+    pooled = [second for visit in visits for second in visit]
+    if result is None or not pooled:
+        return result
+    interval = median_interval(visits)
+    quartiles = statistics.quantiles(pooled, n=4) if len(pooled) > 1 else [pooled[0]] * 3
+    return replace(
+        result,
+        median_s=interval.estimate,
+        low_s=interval.low,
+        high_s=interval.high,
+        iqr_s=quartiles[2] - quartiles[0],
+        outliers=outliers(pooled),
+        visits=sum(1 for visit in visits if visit),
+        rounds=len(pooled),
+    )

@@ -1,0 +1,135 @@
+"""Modules of torch, Equinox and Flax as subjects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jacbench.picking.given import subject
+from jacbench.picking.given.inputs import Inputs
+from tests.picking import subjects
+from tests.picking.subjects import X, as_jax_comes, evaluated, host, pasted, refusal
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+jnp = pytest.importorskip("jax.numpy")
+
+pytestmark = [
+    # torch's own, at the first use of forward mode
+    pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
+]
+
+float64 = subjects.float64
+
+
+class Net(torch.nn.Module):
+    """Two layers, in float32 as torch makes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)
+
+    def forward(self, x: Any) -> Any:
+        return self.last(torch.tanh(self.first(x)))
+
+
+def test_a_torch_module() -> None:
+    net = Net()
+    x = torch.tensor(X, dtype=torch.float32)
+    expected = host(net(x))
+    for given, notes in (
+        (x, ()),
+        (X, ("x is converted to float32, in which the module computes",)),
+    ):
+        found = subject.of(net, given)
+        assert found.kind == "torch.nn.Module"
+        assert found.backends == ("torch",)
+        assert (found.dtype, found.device, found.notes) == ("float32", "cpu", notes)
+        assert found.evaluates_float64
+        assert np.allclose(evaluated(found), expected, rtol=1e-5)
+        assert found.spelling.f == "model"
+        y, _ = pasted(found.spelling, model=net, x=given)
+        assert np.allclose(host(y), expected, rtol=1e-5)
+    assert subject.of(net.double(), X).dtype == "float64"
+    assert refusal(net, jnp.asarray(X)).startswith("model is a module of torch, and x is an array")
+
+
+def test_a_torch_module_by_its_parameters() -> None:
+    net = Net()
+    found = subject.of(net, X, wrt="parameters", name="net", f="net")
+    assert set(found.problem.x) == {name for name, _ in net.named_parameters()}
+    y, params = pasted(found.spelling, net=net, x=X)
+    assert list(params) == [name for name, _ in net.named_parameters()]
+    assert np.allclose(host(y), evaluated(found), rtol=1e-5)
+    tokens = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Linear(3, 2))
+    assert refusal(tokens, torch.arange(3)).endswith("wrt='parameters' differentiates by those")
+    assert subject.of(tokens, torch.arange(3), wrt="parameters").dtype == "float32"
+    assert "give 'parameters' or 'inputs'" in refusal(net, X, wrt="weights")
+
+
+def test_a_module_that_holds_plain_tensors() -> None:
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = torch.tensor(X, dtype=torch.float32)
+
+        def forward(self, x: Any) -> Any:
+            return self.w @ x * torch.sin(x)
+
+    found = subject.of(Plain(), X)
+    assert found.kind == "torch.nn.Module"
+    assert (found.dtype, found.evaluates_float64) == ("float32", True)
+
+
+def test_a_module_of_several_inputs() -> None:
+    class Step(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 3)
+
+        def forward(self, state: Any, action: Any) -> Any:
+            return {"next": self.layer(state) * action}
+
+    step = Step().double()
+    given = Inputs(arguments=(X, 2 * X), names=("state", "action"), argnum=1)
+    found = subject.of(step, given, output="next")
+    assert found.problem.x.tolist() == (2 * X).tolist()
+    y, x = pasted(found.spelling, model=step, state=X, action=2 * X)
+    assert np.allclose(host(x), 2 * X)
+    assert np.allclose(host(y), evaluated(found), rtol=1e-12)
+    assert "output='next'" in refusal(step, given)
+
+
+@as_jax_comes
+def test_an_equinox_module() -> None:
+    eqx = pytest.importorskip("equinox")
+    model = eqx.nn.MLP(3, 2, 4, 1, key=jax.random.key(0))
+    found = subject.of(model, X)
+    assert found.kind == "Equinox module"
+    assert (found.backends, found.dtype) == (("jax",), "float32")
+    y, _ = pasted(found.spelling, model=model, x=X)
+    assert np.allclose(y, evaluated(found), rtol=1e-5)
+    found = subject.of(model, X, wrt="parameters")
+    y, _ = pasted(found.spelling, model=model, x=X)
+    assert np.allclose(y, evaluated(found), rtol=1e-5)
+
+
+@as_jax_comes
+def test_a_flax_module() -> None:
+    nnx = pytest.importorskip("flax.nnx")
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    for wrt in ("inputs", "parameters"):
+        found = subject.of(model, jnp.asarray(X), wrt=wrt)
+        assert found.kind == "Flax NNX module"
+        y, _ = pasted(found.spelling, model=model, x=jnp.asarray(X))
+        assert np.allclose(y, evaluated(found), rtol=1e-5)
+
+
+def test_a_linen_module() -> None:
+    linen = pytest.importorskip("flax.linen")
+    assert refusal(linen.Dense(2), X).endswith(
+        "is a Flax Linen module, which holds no parameters: pass the function "
+        "lambda x: model.apply(variables, x)"
+    )
