@@ -1,14 +1,10 @@
 """A large product of two thin matrices, computed by NumPy for JAX's CPU device.
 
-A result of 32 MiB or more is more than the C library's allocator keeps for the next call (its
-DEFAULT_MMAP_THRESHOLD_MAX on 64 bits, see mallopt(3)): XLA gets fresh memory every time, in pages
-of 4 KiB, and merely filling it takes three quarters as long as a product with 16 columns
-(``benchmarks/products.py``). NumPy asks for large pages.
+A result of 32 MiB or more is more than the C library keeps for the next call: XLA gets fresh
+memory every time, in pages of 4 KiB, and merely filling it takes three quarters as long as a
+product with 16 columns (``benchmarks/products.py``). NumPy asks for large pages.
 
-References
-----------
-- https://man7.org/linux/man-pages/man3/mallopt.3.html, M_MMAP_THRESHOLD
-- https://numpy.org/doc/stable/reference/global_state.html, NUMPY_MADVISE_HUGEPAGE
+Reference: https://numpy.org/doc/stable/reference/global_state.html, NUMPY_MADVISE_HUGEPAGE
 """
 
 from __future__ import annotations
@@ -16,9 +12,11 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from jacbench import memory
+
 ALIGNMENT = 64
 """Bytes to which memory has to be aligned for JAX to take it over as it is."""
-LARGE = 32 * 2**20
+LARGE = memory.MALLOC_KEEPS
 """Bytes of a result from which this pays; below, XLA's own product is the faster one."""
 
 

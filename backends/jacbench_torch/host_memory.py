@@ -1,14 +1,11 @@
 """A large product of two thin matrices, into memory of NumPy's where it lies on the CPU.
 
-A result of 32 MiB or more is more than the C library's allocator keeps for the next call: torch
-gets fresh memory every time, in pages of 4 KiB unless the process was started with
+A result of 32 MiB or more is more than the C library keeps for the next call: torch gets fresh
+memory every time, in pages of 4 KiB unless the process was started with
 ``THP_MEM_ALLOC_ENABLE=1``. A product with 16 columns takes less than half as long in the large
 pages that NumPy asks for (``benchmarks/products.py``).
 
-References
-----------
-- https://man7.org/linux/man-pages/man3/mallopt.3.html, M_MMAP_THRESHOLD
-- https://numpy.org/doc/stable/reference/global_state.html, NUMPY_MADVISE_HUGEPAGE
+Reference: https://numpy.org/doc/stable/reference/global_state.html, NUMPY_MADVISE_HUGEPAGE
 """
 
 from __future__ import annotations
@@ -16,7 +13,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-LARGE = 32 * 2**20
+from jacbench import memory
+
+LARGE = memory.MALLOC_KEEPS
 """Bytes of a result from which this pays for certain."""
 _OF_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
