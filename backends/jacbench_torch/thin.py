@@ -11,8 +11,8 @@ import torch
 
 ROWS = range(8, 65)
 """Rows for which this is faster; fewer take longer, and for more it makes no difference."""
-LARGE = 1 << 18
-"""Entries of the constant from which it is faster."""
+ENTRIES = range(1 << 18, 1 << 23)
+"""Of the constant: with fewer it is not faster, and a copy of more takes too much memory."""
 
 
 def transpose_constants(graph: torch.fx.GraphModule) -> None:
@@ -51,6 +51,6 @@ def _pays(graph: torch.fx.GraphModule, thin: torch.fx.Node, other: torch.fx.Node
         and constant.dtype == torch.float64
         and not constant.requires_grad
         and constant.is_contiguous()
-        and constant.numel() >= LARGE
+        and constant.numel() in ENTRIES
         and thin.meta["val"].shape[0] in ROWS
     )

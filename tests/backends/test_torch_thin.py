@@ -65,6 +65,11 @@ def test_what_does_not_pay_stays_as_it_is(f: Any, x: Any) -> None:
     torch.testing.assert_close(graph(x), f(x))
 
 
+def test_a_very_large_constant_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thin, "ENTRIES", range(thin.ENTRIES.start, W.numel()))
+    assert not copies(recorded(lambda x: x @ W))
+
+
 def test_a_parameter_that_is_trained_is_not_copied() -> None:
     weight = torch.nn.Parameter(W.clone())
     with torch.no_grad():
