@@ -23,6 +23,11 @@ from jacbench.statistics import Interval, ratio_interval
 
 HOPELESS = 3.0
 """Times the leader's: who takes longer in its first warm calls is not raced at all."""
+DOUBTFUL = 10.0
+"""Up to so many times it is timed once more before that.
+
+Its first calls may have been disturbed, as by another library that was checked at the same time.
+"""
 SLOWER = 1.01
 """A candidate whose interval lies above this ratio drops out."""
 EQUAL = 1.02
@@ -113,8 +118,12 @@ def race(
     runners = [
         _Runner(c, call_s[c], extra.get(c, 0.0)) for c in sorted(call_s, key=Candidate.order)
     ]
+    best = min(r.typical() for r in runners)
+    each_round()
+    for runner in runners:
+        if HOPELESS < runner.typical() / best <= DOUBTFUL and clock() < deadline:
+            runner.first_s = min(runner.first_s, block(runner.candidate))
     first = {r.candidate: r.typical() for r in runners}
-    best = min(first.values())
     dropped = {c: cost / best for c, cost in first.items() if cost > HOPELESS * best}
     runners = [r for r in runners if r.candidate not in dropped]
     rng = random.Random(seed)  # noqa: S311 - an order, no secret

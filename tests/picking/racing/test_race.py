@@ -58,6 +58,21 @@ def test_hopeless_candidates_are_never_timed():
     assert track.blocks == []
 
 
+def test_a_doubtful_candidate_is_timed_once_more():
+    a, b = named("a", "b")
+    standing, track = raced({a: 1e-5, b: 5e-5})
+    assert standing.winner == a
+    assert track.blocks == [b]
+
+
+def test_first_calls_that_were_disturbed_do_not_decide():
+    a, b, c = named("a", "b", "c")
+    track = Track({a: 1e-5, b: 1.3e-5, c: 2e-5})
+    first = {a: 6e-5, b: 1.3e-5, c: 3e-5}  # another library was checked beside a
+    standing = race(first, track, each_round=track.each_round)
+    assert standing.winner == a
+
+
 def test_equal_candidates_are_said_to_be_equal():
     a, b, c = named("a", "b", "c")
     standing, _ = raced({a: 1e-5, b: 1e-5, c: 2e-5}, noise=0.01)
