@@ -21,6 +21,7 @@ def parts() -> dict[str, str]:
         "habits": habits(_read("habits")),
         "time": time_to_answer(_read("time-to-answer")),
         "regret": regret(_read("regret")),
+        "compiled": regret(_read("regret-compiled")),
         "busy": regret(_read("regret-busy")),
         "limit": limit(_read("limit")),
     }

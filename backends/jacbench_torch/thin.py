@@ -1,7 +1,7 @@
 """Products of a few rows with a large constant matrix, which is kept transposed for them.
 
 Where the columns of the constant are each together in memory, MKL takes two thirds of the time for
-16 rows times 512 x 2048 numbers in float64. In float32 it takes as long as otherwise
+16 rows times 512 x 2048 numbers in float64. In float32 there is little to gain
 (``benchmarks/products.py``).
 """
 
