@@ -111,6 +111,8 @@ def _faster(answer: Answer) -> str | None:
     if today == picked:
         return f"{what} is what you use today"
     own, ratio = "" if what == "that" else f"{what}: ", answer.speedup
+    if ratio.low <= 1 <= ratio.high or ratio.estimate <= 1:
+        return f"{own}as fast as {today.label}, by what can be told{_ends(ratio)}"
     return f"{own}{_times(ratio.estimate)} faster than {today.label}{_ends(ratio)}"
 
 

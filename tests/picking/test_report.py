@@ -84,6 +84,13 @@ def test_what_is_used_today_is_said_whatever_became_of_it():
     assert told[1] == "3 x faster than b"
 
 
+@pytest.mark.parametrize("estimate", [0.859, 1.1])
+def test_what_no_interval_tells_from_today_is_not_called_faster(estimate):
+    ratio = Interval(estimate, 0.566, 1.23)
+    told = list(report.verdict(answer(row("a"), SLOWER, today=B, speedup=ratio)))
+    assert told[1] == "as fast as b, by what can be told (95 %: 0.566 x to 1.23 x)"
+
+
 def test_what_is_used_today_is_compared_in_its_own_form():
     sparse = row("s", operator="sparse_jacobian", median_s=1e-5)
     given = answer(row("a"), SLOWER, sparse, format="csr", today=B, speedup=Interval(5.0, 4.8, 5.2))
