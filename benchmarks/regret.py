@@ -55,6 +55,7 @@ NOTABLE = 0.05
 SCREENING_BLOCKS = 15
 MIN_BLOCKS = 30
 DEADLY = frozenset({str(Verdict.CRASHED), str(Verdict.TIMED_OUT)})
+"""What became of a method that took its worker with it."""
 
 
 @dataclasses.dataclass(frozen=True)

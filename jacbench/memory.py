@@ -24,11 +24,11 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _M_MMAP_THRESHOLD = -3  # <malloc.h>
 
-MALLOC_KEEPS = 32 * 2**20
+ALWAYS_FRESH = 32 * 2**20
 """Bytes from which the C library keeps no freed memory for the next call.
 
-Such an allocation is fresh, in pages that the system fills one by one. It is
-DEFAULT_MMAP_THRESHOLD_MAX on 64 bits, see M_MMAP_THRESHOLD in https://man7.org/linux/man-pages/man3/mallopt.3.html.
+Such an allocation comes in pages that the system fills one by one. It is DEFAULT_MMAP_THRESHOLD_MAX
+on 64 bits, see M_MMAP_THRESHOLD in https://man7.org/linux/man-pages/man3/mallopt.3.html.
 """
 GUARD_SHARE = 0.8
 """The share of the available memory that a cell may need where ``--memory`` says nothing."""

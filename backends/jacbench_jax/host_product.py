@@ -16,7 +16,7 @@ from jacbench import memory
 
 ALIGNMENT = 64
 """Bytes to which memory has to be aligned for JAX to take it over as it is."""
-LARGE = memory.MALLOC_KEEPS
+LARGE = memory.ALWAYS_FRESH
 """Bytes of a result from which this pays; below, XLA's own product is the faster one."""
 
 

@@ -101,9 +101,9 @@ class Chain:
         """
         leaves = [leaf.detach().clone() for leaf in tree.leaves(x)]
         with torch.no_grad(), contextlib.suppress(Exception):
-            recorded = make_fx(lambda *own: self._derived(list(own)))(*leaves)
-            transpose_constants(recorded)
-            self._recorded = recorded
+            self._recorded = make_fx(lambda *own: self._derived(list(own)))(*leaves)
+        if self._recorded is not None:
+            transpose_constants(self._recorded)
 
     @torch.no_grad()
     def factors(self, x: Any) -> tuple[Factor, Factor]:

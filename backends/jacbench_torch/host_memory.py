@@ -15,7 +15,7 @@ import torch
 
 from jacbench import memory
 
-LARGE = memory.MALLOC_KEEPS
+LARGE = memory.ALWAYS_FRESH
 """Bytes of a result from which this pays for certain."""
 _OF_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 

@@ -142,14 +142,7 @@ def _pick_subject(subject: Subject, wanted: Wanted, tell: Tell) -> Answer:
         "notes": [*subject.notes, *unasked],
     }
     try:
-        return decide(
-            benches,
-            described,
-            replace(wanted, compile=bool(wanted.compile)),
-            tell,
-            starting_s=0.0,
-            bind=False,
-        )
+        return decide(benches, described, wanted, tell, starting_s=0.0, bind=False)
     finally:
         for bench in benches:
             bench.close()

@@ -28,8 +28,8 @@ class Wanted:
     today
         The method used now; None: the plain one of the library.
     compile
-        False: leave out compilers that run for seconds. None: try them where a crash of what they
-        make ends a worker, and not the caller's process.
+        False: leave out compilers that run for seconds. None: try them in workers, and not in the
+        caller's process, which a crash of what they make would end.
     structure
         False: leave out methods that rely on a structure of the Jacobian.
     threads
