@@ -15,13 +15,12 @@ from jacbench import environment
 
 environment.pin(threads=1)
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
+import in_parts
 import interleaved
 import numpy as np
 import provenance
@@ -142,15 +141,9 @@ def render(rows: list[Row]) -> Table:
 
 def main() -> None:
     """Measure, print the table, write the file."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} (all)")
-    parser.add_argument("--blocks", type=int, default=60, help="samples of each side (60)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    asked = parser.parse_args()
-    if strangers := set(asked.parts) - set(PARTS):
-        parser.error(f"no part {', '.join(sorted(strangers))}: there are {', '.join(PARTS)}")
+    asked = in_parts.asked(__doc__, PARTS, 60)
     settings = configure()
-    rows = [row for part in asked.parts or PARTS for row in PARTS[part](asked.blocks)]
+    rows = [row for part in asked.parts for row in PARTS[part](asked.blocks)]
     Console(width=None if sys.stdout.isatty() else 140).print(render(rows))
     if asked.json:
         provenance.write(asked.json, settings, rows=[dataclasses.asdict(row) for row in rows])

@@ -9,7 +9,7 @@ picked one to itself. The regret is what the picked one takes longer, 0 where no
                                 [--json FILE]
 
 Patterns are over the names of ``benchmarks/functions`` and of the catalogue. ``--no-compile``
-leaves ``torch.compile`` out of the pick and of what it is held against: minutes, not hours. With
+leaves ``torch.compile`` out of the pick and of what it is held against: half an hour, not one. With
 ``--neighbours`` so many other processes keep cores busy meanwhile.
 """
 # ruff: noqa: E402 - the libraries read their threads when they are imported, so those come first

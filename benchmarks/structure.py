@@ -15,15 +15,14 @@ from jacbench import environment
 
 environment.pin(threads=1)
 
-import argparse
 import dataclasses
 import functools
 import importlib.util
 import sys
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
 from typing import Any
 
+import in_parts
 import numpy as np
 import provenance
 import scipy.sparse
@@ -343,16 +342,9 @@ def render(rows: list[Found]) -> Table:
 
 def main() -> None:
     """Measure, print the table, write the file."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} (all)")
-    parser.add_argument("--blocks", type=int, default=100, help="samples of each side (100)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    asked = parser.parse_args()
-    strangers = set(asked.parts) - set(PARTS)
-    if strangers:
-        parser.error(f"no part {', '.join(strangers)}: there are {', '.join(PARTS)}")
+    asked = in_parts.asked(__doc__, PARTS, 100)
     settings = configure()
-    rows = [found for part in asked.parts or PARTS for found in PARTS[part](asked.blocks)]
+    rows = [found for part in asked.parts for found in PARTS[part](asked.blocks)]
     Console(width=None if sys.stdout.isatty() else 160).print(render(rows))
     if asked.json:
         provenance.write(asked.json, settings, rows=[dataclasses.asdict(found) for found in rows])

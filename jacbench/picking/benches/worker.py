@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jacbench
 from jacbench import environment
 from jacbench.channel import Upward
 from jacbench.errors import JacbenchError
@@ -174,7 +175,7 @@ def _is_own(file: str) -> bool:
     """Say whether a file is the user's: no library's, not jacbench's, not Python's."""
     path = Path(file)
     libraries = {"site-packages", "dist-packages"} & set(path.parts)
-    shipped = (Path(os.__file__).parent, Path(__file__).parents[2])
+    shipped = (Path(os.__file__).parent, Path(jacbench.__file__).parent)
     return path.is_file() and not libraries and not any(map(path.is_relative_to, shipped))
 
 
