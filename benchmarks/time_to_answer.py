@@ -22,16 +22,15 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import provenance
+from functions import asking
 from rich.console import Console
 from rich.table import Table
 
-import jacbench
 from jacbench import problems, registry
 from jacbench.cell import Cell
 from jacbench.harness import Harness, Limits
@@ -92,12 +91,10 @@ def _cell(problem: str, library: str, method: str) -> Cell:
 
 def by_pick(name: str) -> dict[str, Any]:
     """Ask for a pick, in workers."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "given.py"
-        file.write_text(f"from jacbench import problems\n\nf = problems.get({name!r})\n")
-        begun = time.monotonic()
-        answer = jacbench.pick(f"{file}:f", form="dense", compile=False)
-        whole_s, starting_s = time.monotonic() - begun, answer.seconds["starting"]
+    code = f"from jacbench import problems\n\nf = problems.get({name!r})\n"
+    begun = time.monotonic()
+    answer = asking.from_code(code, form="dense", compile=False)
+    whole_s, starting_s = time.monotonic() - begun, answer.seconds["starting"]
     return {
         "seconds": whole_s - starting_s,
         "starting_s": starting_s,

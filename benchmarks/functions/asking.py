@@ -52,7 +52,12 @@ def pick(name: str, **wanted: Any) -> Answer:
         In one line, as the command line tells it.
     """
     folder = str(Path(__file__).resolve().parents[1])
-    with tempfile.TemporaryDirectory() as own:
-        file = Path(own) / "given.py"
-        file.write_text(_GIVEN.format(folder=folder, name=name), encoding="utf-8")
+    return from_code(_GIVEN.format(folder=folder, name=name), **wanted)
+
+
+def from_code(code: str, **wanted: Any) -> Answer:
+    """Return the pick for the ``f`` that ``code`` makes, in a file of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "given.py"
+        file.write_text(code, encoding="utf-8")
         return jacbench.pick(f"{file}:f", **wanted)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from jacbench.digits import format_seconds
+
 SHARE = 0.4
 """Share of the time limit after which nothing that could be spared is begun."""
 
@@ -48,7 +50,7 @@ class Allowance:
 
     def why(self, call_s: float) -> str:
         """Return why something is left out, where a call takes so many seconds."""
-        told = f"one call takes {seconds(call_s)}"
+        told = f"one call takes {format_seconds(call_s)}"
         if math.isfinite(self.limit_s):
             told += f" and the time limit is {self.limit_s:g} s"
         return told
@@ -98,13 +100,3 @@ class InTime:
             raise OutOfTimeError(self.over)
         self._called = True
         return self._function(x)
-
-
-def seconds(value: float) -> str:
-    """Return a time as a person reads it."""
-    return f"{figure(value)} s" if value >= 1 else f"{figure(value * 1e3)} ms"
-
-
-def figure(value: float) -> str:
-    """Return a number to two digits, or whole."""
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -8,10 +8,11 @@ import warnings
 from dataclasses import dataclass
 
 from jacbench import agreement
+from jacbench.digits import format_seconds
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array, Shape
 from jacbench.picking.examining import closely
-from jacbench.picking.examining.allowance import Allowance, InTime, figure, seconds
+from jacbench.picking.examining.allowance import Allowance, InTime
 from jacbench.picking.examining.calls import Calls, rounded
 from jacbench.picking.examining.closely import Finding
 from jacbench.picking.given.subject import Subject
@@ -327,8 +328,8 @@ class _Examiner:
         count, what = (m, "row") if m <= n else (n, "column")
         least, most = (factor * count for factor in PASS_CALLS)
         return (
-            f"one call takes {seconds(call_s)}: a Jacobian of {count} {what}{'s' * (count > 1)} "
-            f"needs about {least} to {most} of them, {_span(*self.dense_s(call_s))}: allow more "
+            f"one call takes {format_seconds(call_s)}: a Jacobian of "
+            f"{count} {what}{'s' * (count > 1)} needs about {least} to {most} of them, {_span(*self.dense_s(call_s))}: allow more "
             "with --time-limit, or give a smaller x of the same kind"
         )
 
@@ -344,4 +345,9 @@ def _apart(one: Array, other: Array) -> float:
 def _span(least: float, most: float) -> str:
     units = ((1.0, "s"), (60.0, "min"), (3600.0, "h"))
     unit, name = next((u for u in units if most < 100 * u[0]), units[-1])
-    return f"{figure(least / unit)} to {figure(most / unit)} {name}"
+    return f"{_figure(least / unit)} to {_figure(most / unit)} {name}"
+
+
+def _figure(value: float) -> str:
+    """Return an estimate to two digits, or whole."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

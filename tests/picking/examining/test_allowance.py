@@ -10,7 +10,7 @@ import pytest
 
 from jacbench.picking.benches.local import LocalBench
 from jacbench.picking.examining import allowance, calls, closely
-from jacbench.picking.examining.allowance import SHARE, Allowance, InTime, OutOfTimeError, seconds
+from jacbench.picking.examining.allowance import SHARE, Allowance, InTime, OutOfTimeError
 from tests.picking.planted import subject
 
 anp = pytest.importorskip("autograd.numpy")
@@ -51,17 +51,7 @@ def test_without_a_limit_there_is_no_end(clock: Clock) -> None:
     given = Allowance.of(None)
     clock.now += 1e9
     assert given.left() == math.inf
-    assert given.why(2.0) == "one call takes 2 s"
-
-
-def test_seconds_as_a_person_reads_them() -> None:
-    assert [seconds(s) for s in (12.3, 1.23, 0.3, 0.0123, 1.23e-6)] == [
-        "12 s",
-        "1.2 s",
-        "300 ms",
-        "12 ms",
-        "0.0012 ms",
-    ]
+    assert given.why(2.0) == "one call takes 2.00 s"
 
 
 def test_a_function_is_called_once_and_then_while_there_is_time(clock: Clock) -> None:
@@ -73,7 +63,7 @@ def test_a_function_is_called_once_and_then_while_there_is_time(clock: Clock) ->
     assert [in_time(x) for x in (1, 2, 3)] == [2, 4, 6]
     with pytest.raises(OutOfTimeError):
         in_time(4)
-    assert in_time.over == "not looked for: one call takes 1 s and the time limit is 10 s"
+    assert in_time.over == "not looked for: one call takes 1.00 s and the time limit is 10 s"
     late = InTime(double, Allowance(10.0, clock.now), kept_s=2.0, call_s=1.0)
     assert late(1) == 2
     assert late.over == ""
