@@ -329,7 +329,8 @@ class _Examiner:
         least, most = (factor * count for factor in PASS_CALLS)
         return (
             f"one call takes {format_seconds(call_s)}: a Jacobian of "
-            f"{count} {what}{'s' * (count > 1)} needs about {least} to {most} of them, {_span(*self.dense_s(call_s))}: allow more "
+            f"{count} {what}{'s' * (count > 1)} needs about {least} to {most} of them, "
+            f"{_span(*self.dense_s(call_s))}: allow more "
             "with --time-limit, or give a smaller x of the same kind"
         )
 
