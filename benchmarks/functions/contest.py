@@ -23,6 +23,7 @@ from jacbench.errors import JacbenchError
 from jacbench.harness import Harness, Limits
 from jacbench.problem import Problem
 
+from .apart import Hold, no_one
 from .case import Case
 
 LIBRARIES = ("torch", "jax", "autograd")
@@ -105,6 +106,7 @@ def compete(
     oracles: bool = False,
     compiled: bool = True,
     without: Collection[str] = (),
+    hold: Hold = no_one,
 ) -> Field:
     """Settle ``problem`` by every method that matches, as a run does; keep those that agree."""
     given = {problem.name: problem}
@@ -120,6 +122,7 @@ def compete(
         if cell.method in without:
             found.left_out[cell.method] = ENDS
             continue
+        hold([cell.method])
         settled = harness.settle(cell)
         if settled.prepared is None:
             found.left_out[cell.method] = f"{settled.result.verdict}: {settled.result.reason}"
@@ -130,7 +133,7 @@ def compete(
 
 
 def compete_by_consent(
-    case: Case, *, compiled: bool = True, without: Collection[str] = ()
+    case: Case, *, compiled: bool = True, without: Collection[str] = (), hold: Hold = no_one
 ) -> Field:
     """Do the same for a function that has no float64: the first method is the others' reference."""
     backend = registry.load(str(case.library))
@@ -154,6 +157,7 @@ def compete_by_consent(
         if name in without:
             found.left_out[name] = ENDS
             continue
+        hold([name])
         try:
             prepared = method.prepare(target)
             layout = prepared.layout or method.layout(target)
@@ -170,20 +174,26 @@ def compete_by_consent(
     return found
 
 
-def compared(one: Contender, other: Contender, blocks: int, seed: int = 0) -> Ratio:
+def compared(
+    one: Contender, other: Contender, blocks: int, seed: int = 0, hold: Hold = no_one
+) -> Ratio:
     """Return the time of ``one`` over that of ``other``, in short interleaved blocks."""
+    hold([one.method, other.method])
     near = 0.2 < one.once_s / other.once_s < 5
     if near and max(one.once_s, other.once_s) < SLOW_S:
         return interleaved.ratio(one.call, other.call, blocks, seed)
     return _far_apart(one, other, blocks, seed)
 
 
-def shortlist(found: Sequence[Contender], blocks: int, seed: int = 0) -> list[Contender]:
+def shortlist(
+    found: Sequence[Contender], blocks: int, seed: int = 0, hold: Hold = no_one
+) -> list[Contender]:
     """Return those within twice the least rough time, the fastest in interleaved blocks first."""
     least_s = min(c.once_s for c in found)
     near = [c for c in found if c.once_s <= 2 * least_s]
     if len(near) == 1:
         return near
+    hold([c.method for c in near])
     rng = np.random.default_rng([seed, 0x5C])
     times_s = np.empty((blocks, len(near)))
     for block in times_s:
