@@ -144,6 +144,13 @@ def regret(found: dict[str, Any]) -> str:
         f"percentile {_percent(whole['p95'])}, largest {_percent(whole['max'])}; over 5 % for "
         f"{whole['notable']}; no answer for {whole['without_answer']}."
     )
+    ended = "; ".join(
+        f"{', '.join(f'`{method}`' for method in row['ended'])} on {row['name']}"
+        for row in found["rows"]
+        if row.get("ended")
+    )
+    if ended:
+        told += f"\nEnded their process, and are not among the others: {ended}."
     return f"{_markdown(head, rows)}\n\n{told}"
 
 

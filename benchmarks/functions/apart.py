@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from jacbench import environment
+
 Hold = Callable[[Iterable[str]], None]
 """Says who is in hand from now on, in case it ends the process."""
 
@@ -72,7 +74,7 @@ class Apart:
         self._journal.write_text("", encoding="utf-8")
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, context, initializer=self._setup)
+            self._pool = ProcessPoolExecutor(1, context, _begin, (self._setup,))
         try:
             return self._pool.submit(_called, function, args, self._journal).result()
         except BrokenProcessPool:
@@ -84,6 +86,11 @@ class Apart:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+
+
+def _begin(setup: Callable[[], object]) -> None:
+    environment.die_with_parent()
+    setup()
 
 
 def _called(function: Callable[..., Any], args: tuple[Any, ...], journal: Path) -> Any:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from benchmarks.functions.apart import Apart, EndedError, Hold, outlived
+from tests.runs import ROOT, environment
+from tests.runs import run as run_command
 
 GOOD, BAD, WORSE = "good", "bad", "worse"
+KILLED = """
+import os, signal
+from benchmarks.functions.apart import Apart
+from tests.benchmarks.test_apart import nothing, own_id
+
+print(Apart(nothing).call(own_id), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Starts a process, tells its number, and is killed."""
 
 
 def nothing() -> None:
@@ -21,12 +35,17 @@ def added(a: int, b: int, *, hold: Hold) -> int:
     return a + b
 
 
+def own_id(*, hold: Hold) -> int:
+    del hold
+    return os.getpid()
+
+
 def faulty(*, hold: Hold) -> None:
     del hold
     raise ValueError("its own")
 
 
-def run(without: frozenset[str], *, hold: Hold) -> list[str]:
+def ended(without: frozenset[str], *, hold: Hold) -> list[str]:
     """End as a segmentation fault does, at two of the names."""
     done = []
     for name in (GOOD, BAD, WORSE):
@@ -49,15 +68,25 @@ def test_a_call_returns_what_it_returns() -> None:
 
 def test_who_was_in_hand_is_known_and_the_next_call_has_a_process() -> None:
     with Apart(nothing) as process:
-        with pytest.raises(EndedError, match="with bad in hand") as ended:
-            process.call(run, frozenset())
-        assert ended.value.in_hand == {BAD}
+        with pytest.raises(EndedError, match="with bad in hand") as raised:
+            process.call(ended, frozenset())
+        assert raised.value.in_hand == {BAD}
         assert process.call(added, 1, 2) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such signal")
+def test_it_ends_with_whoever_started_it() -> None:
+    done = run_command([sys.executable, "-c", KILLED], ROOT, env=environment())
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    started, deadline = Path(f"/proc/{int(done.stdout)}"), time.monotonic() + 20
+    while started.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_whoever_ends_it_is_left_out() -> None:
     with Apart(nothing) as process:
-        found = outlived(lambda without: process.call(run, without), lambda name: name != GOOD)
+        found = outlived(lambda without: process.call(ended, without), lambda name: name != GOOD)
     assert found == [GOOD]
 
 
