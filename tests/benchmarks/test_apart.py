@@ -16,14 +16,11 @@ from tests.runs import run as run_command
 
 GOOD, BAD, WORSE = "good", "bad", "worse"
 KILLED = """
-import os, signal
 from benchmarks.functions.apart import Apart
-from tests.benchmarks.test_apart import nothing, own_id
+from tests.benchmarks.test_apart import nothing, orphaned
 
-print(Apart(nothing).call(own_id), flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
+Apart(nothing).call(orphaned)
 """
-"""Starts a process, tells its number, and is killed."""
 
 
 def nothing() -> None:
@@ -35,9 +32,12 @@ def added(a: int, b: int, *, hold: Hold) -> int:
     return a + b
 
 
-def own_id(*, hold: Hold) -> int:
+def orphaned(*, hold: Hold) -> None:
+    """Kill whoever started this process, which has much to do."""
     del hold
-    return os.getpid()
+    print(os.getpid(), flush=True)
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(300)
 
 
 def faulty(*, hold: Hold) -> None:
@@ -76,7 +76,7 @@ def test_who_was_in_hand_is_known_and_the_next_call_has_a_process() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such signal")
 def test_it_ends_with_whoever_started_it() -> None:
-    done = run_command([sys.executable, "-c", KILLED], ROOT, env=environment())
+    done = run_command([sys.executable, "-c", KILLED], ROOT, env=environment(), timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
     started, deadline = Path(f"/proc/{int(done.stdout)}"), time.monotonic() + 20
     while started.exists():
