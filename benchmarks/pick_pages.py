@@ -150,7 +150,7 @@ def regret(found: dict[str, Any]) -> str:
         if row.get("ended")
     )
     if ended:
-        told += f"\nEnded their process, and are not among the others: {ended}."
+        told += f"\nCrashed or took too long, and not among the others: {ended}."
     return f"{_markdown(head, rows)}\n\n{told}"
 
 

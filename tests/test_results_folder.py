@@ -145,10 +145,10 @@ def test_no_part_of_the_page_of_the_pick_is_forgotten() -> None:
     assert set(pick_pages.parts()) == set(PICK_PARTS)
 
 
-def test_what_ended_its_process_is_named() -> None:
+def test_who_crashed_is_named() -> None:
     found = _figures("regret-compiled")
     quiet = [{**row, "ended": []} for row in found["rows"]]
-    assert "Ended their process" not in pick_pages.regret({**found, "rows": quiet})
+    assert "Crashed or took too long" not in pick_pages.regret({**found, "rows": quiet})
     first = {**quiet[0], "ended": ["torch.compile-jacfwd", "torch.compile-jacrev"]}
     told = pick_pages.regret({**found, "rows": [first, *quiet[1:]]})
     assert f"`torch.compile-jacfwd`, `torch.compile-jacrev` on {first['name']}." in told

@@ -77,7 +77,7 @@ class Row:
     itself
         The picked method's time over its own.
     ended
-        The methods that are not among the others, since they ended their process.
+        The methods that crashed or took too long, and are not among the others.
     """
 
     name: str

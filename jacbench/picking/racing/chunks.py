@@ -45,21 +45,21 @@ class Chunks:
         self._field, self._budget, self._passes = field, budget, passes
         self._entering, self._heats = entering, heats
 
-    def try_all(self) -> None:
-        """Try chunks in every format, while that helps."""
+    def try_all(self, share: float = RACING_SHARE) -> None:
+        """Try chunks in every format, while that helps, up to that share of the time."""
         for form in self._field.formats():
             leaders = self._field.leaders(form)
             chunkable = [k for k in leaders if k.offer.chunking == "chunked"]
-            added = [self._enter_chunks(known) for known in chunkable]
+            added = [self._enter_chunks(known, share) for known in chunkable]
             if any(added):
-                self._heats.again(form)
+                self._heats.again(form, share)
 
-    def _enter_chunks(self, known: Known) -> int:
+    def _enter_chunks(self, known: Known, share: float) -> int:
         """Let one enter by chunks until a size is refused or hopeless; return how many did."""
         total = self._passes.get(known.offer.mode, 0)
         for entered, divisor in enumerate(CHUNKS):
             size = math.ceil(total / divisor)
-            if size < SMALLEST_CHUNK or self._budget.left(RACING_SHARE) < 0:
+            if size < SMALLEST_CHUNK or self._budget.left(share) < 0:
                 return entered
             candidate = replace(known.candidate, chunk_size=size)
             new = Known(replace(known.offer, candidate=candidate), known.bench)

@@ -16,7 +16,7 @@ from jacbench.picking.racing.chunks import Chunks
 from jacbench.picking.racing.draws import Draws
 from jacbench.picking.racing.entering import Entering
 from jacbench.picking.racing.field import Field
-from jacbench.picking.racing.heats import Heats
+from jacbench.picking.racing.heats import FIRST_SHARE, RACING_SHARE, Heats
 from jacbench.picking.racing.last_check import LastCheck
 from jacbench.picking.racing.measuring import Measuring
 from jacbench.picking.racing.terms import Terms
@@ -74,10 +74,12 @@ class Contest:
         """Go through all the stages."""
         with self._spent("checking"):
             self._entering.enter_all(compiled=False)
+        others = self._compile and any(k.offer.compiled and not k.fate for k in self._field)
+        share = FIRST_SHARE if others else RACING_SHARE
         with self._spent("racing"):
             for form in self._field.formats():
-                self._heats.race(form)
-            self._chunks.try_all()
+                self._heats.race(form, share)
+            self._chunks.try_all(share)
         if self._compile:
             self._try_compiled()
         else:
@@ -92,10 +94,11 @@ class Contest:
         """Try what compiles for seconds: its time is not counted."""
         with self._spent("compiling"):
             self._entering.enter_all(compiled=True)
-        entered = [known for known in self._field if known.offer.compiled and known.agrees]
+        entered = {k.format for k in self._field if k.offer.compiled and k.agrees}
         with self._spent("racing"):
-            for form in dict.fromkeys(known.format for known in entered):
-                self._heats.again(form)
+            for form in self._field.formats():
+                if form in entered | self._heats.open:
+                    self._heats.again(form)
 
     @contextmanager
     def _spent(self, on: str) -> Iterator[None]:
@@ -110,7 +113,7 @@ class Contest:
     @property
     def decided(self) -> bool:
         """False where time ran out before all were told apart or equal."""
-        return self._heats.decided
+        return not self._heats.open
 
     @property
     def speedup(self) -> Interval | None:

@@ -16,6 +16,7 @@ from jacbench.picking.benches.abreast import Abreast
 from jacbench.picking.benches.bench import Bench
 from jacbench.picking.racing.budget import Budget
 from jacbench.picking.racing.field import Field, Known
+from jacbench.picking.racing.heats import RACING_SHARE
 from jacbench.picking.telling import Tell
 
 ONE_SHARE = 0.3
@@ -182,7 +183,9 @@ class Entering:
             return reason
         if self._field.is_today(known.offer):
             return None
-        if self._budget.left(ENTERING_SHARE) < 0:
+        # compiling is not counted, and only what races on is worth it
+        share = RACING_SHARE if known.offer.compiled else ENTERING_SHARE
+        if self._budget.left(share) < 0:
             return f"the time limit of {self._asked_s:g} s leaves no time for it"
         return self._compiled_instead(known) or self._hopeless(known, best)
 

@@ -17,6 +17,8 @@ from jacbench.statistics import Interval
 
 RACING_SHARE = 0.85
 """Share of the time limit after which the race is ended, to measure who leads."""
+FIRST_SHARE = 0.7
+"""Share after which it is interrupted where others are to enter it: they need time to race too."""
 
 
 class Heats:
@@ -35,16 +37,16 @@ class Heats:
 
     Attributes
     ----------
-    decided
-        False once a race ran out of time before it told all apart or equal.
+    open
+        The formats whose last race ran out of time before it told all apart or equal.
     """
 
     def __init__(self, field: Field, budget: Budget, draws: Draws, tell: Tell) -> None:
         self._field, self._budget, self._draws, self._tell = field, budget, draws, tell
-        self.decided = True
+        self.open: set[str] = set()
 
-    def race(self, form: str) -> None:
-        """Race those of a format whose fate is open, and place them."""
+    def race(self, form: str, share: float = RACING_SHARE) -> None:
+        """Race those of a format whose fate is open, up to that share of the time; place them."""
         running = [k for k in self._field.of(form) if k.agrees and not k.fate]
         if not running:
             return
@@ -53,17 +55,21 @@ class Heats:
             {k.candidate: k.call_s or 0.0 for k in running},
             lambda candidate: sampling.block(self._field[candidate]),
             extra_s=self._extra(running),
-            deadline=time.monotonic() + self._budget.left(RACING_SHARE),
+            deadline=time.monotonic() + self._budget.left(share),
             seed=self._field.terms.seed,
             each_round=self._draws.bind_to_one,
+            clock=time.monotonic,
         )
         self._stand(standing)
+        (self.open.discard if standing.decided else self.open.add)(form)
 
-    def again(self, form: str) -> None:
-        """Race newcomers against those who lead."""
-        for known in self._field.leaders(form):
-            known.fate = ""
-        self.race(form)
+    def again(self, form: str, share: float = RACING_SHARE) -> None:
+        """Race newcomers against who leads, and against all if the last race was cut short."""
+        fates = ("picked", "equal", "slower") if form in self.open else ("picked", "equal")
+        for known in self._field.of(form):
+            if known.fate in fates:
+                known.fate = ""
+        self.race(form, share)
 
     def _extra(self, running: Sequence[Known]) -> dict[Candidate, float]:
         """Return the share of the preparation that falls to one call, where calls are counted."""
@@ -80,7 +86,6 @@ class Heats:
             fate = "equal" if candidate in standing.equals else "slower"
             self._place(candidate, fate, interval, winner)
         self._place(winner, "picked", Interval(1.0, 1.0, 1.0), winner)
-        self.decided = self.decided and standing.decided
 
     def _place(self, candidate: Candidate, fate: str, ratio: Interval, winner: Candidate) -> None:
         known = self._field[candidate]

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from jacbench.cell import Verdict
-from tests.picking.contests import contest, row
-from tests.picking.simulated import Planted
+from tests.picking.contests import contest, row, run
+from tests.picking.simulated import Planted, SimulatedBench
+
+BLOCK_S = 0.1
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Put the time in the test's hand."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+class Slow(SimulatedBench):
+    """A bench whose blocks take time, by a clock in the test's hand."""
+
+    def __init__(self, clock, *planted):
+        super().__init__(*planted, noise=0.1)
+        self.clock = clock
+
+    def block(self, candidate, repeats, iterations):
+        self.clock[0] += BLOCK_S
+        return super().block(candidate, repeats, iterations)
 
 
 def test_the_fastest_that_agrees_is_picked_and_measured():
@@ -41,3 +65,19 @@ def test_one_that_is_lost_while_it_is_timed_has_its_verdict_and_the_rest_goes_on
 def test_nobody_wins_where_all_are_lost():
     made, _ = contest(Planted("a", lost_at=1), Planted("b", lost_at=1))
     assert made.picks() == {}
+
+
+def test_a_close_race_leaves_time_for_compilers(clock):
+    bench = Slow(clock, Planted("a", 1e-5), Planted("b", 1e-5), Planted("c", 2e-6, compiled=True))
+    made = run(bench, time_limit_s=30 * BLOCK_S)
+    assert made.picks()["dense"].method == "c"
+    assert made.decided
+
+
+def test_a_race_that_waited_for_compilers_in_vain_goes_on(clock):
+    close = Planted("a", 1e-5), Planted("b", 1e-5)
+    wrong = Planted("c", 2e-6, compiled=True, verdict=Verdict.DISAGREES)
+    alone, beside = Slow(clock, *close), Slow(clock, *close, wrong)
+    made = [run(bench, time_limit_s=30 * BLOCK_S) for bench in (alone, beside)]
+    assert not any(one.decided for one in made)
+    assert len(beside.blocks) >= len(alone.blocks)
