@@ -17,14 +17,7 @@ from jacbench.problem import Problem
 from . import cases
 from .apart import Hold
 from .case import Case
-from .contest import (
-    Contender,
-    Field,
-    compared,
-    compete,
-    compete_by_consent,
-    shortlist,
-)
+from .contest import Contender, Field, compared, compete, compete_by_consent, shortlist
 
 SCREENING_BLOCKS = 15
 DEADLY = frozenset({str(Verdict.CRASHED), str(Verdict.TIMED_OUT)})

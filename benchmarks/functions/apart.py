@@ -42,7 +42,7 @@ class Apart:
     Parameters
     ----------
     setup
-        What each process calls at its start, by the name of a module.
+        What each process calls at its start: a function of a module, like all it is to call.
     """
 
     def __init__(self, setup: Callable[[], object]) -> None:

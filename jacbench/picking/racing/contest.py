@@ -74,8 +74,8 @@ class Contest:
         """Go through all the stages."""
         with self._spent("checking"):
             self._entering.enter_all(compiled=False)
-        others = self._compile and any(k.offer.compiled and not k.fate for k in self._field)
-        share = FIRST_SHARE if others else RACING_SHARE
+        to_come = self._compile and any(k.offer.compiled and not k.fate for k in self._field)
+        share = FIRST_SHARE if to_come else RACING_SHARE
         with self._spent("racing"):
             for form in self._field.formats():
                 self._heats.race(form, share)
@@ -94,11 +94,10 @@ class Contest:
         """Try what compiles for seconds: its time is not counted."""
         with self._spent("compiling"):
             self._entering.enter_all(compiled=True)
-        entered = {k.format for k in self._field if k.offer.compiled and k.agrees}
+        entered = [known for known in self._field if known.offer.compiled and known.agrees]
         with self._spent("racing"):
-            for form in self._field.formats():
-                if form in entered | self._heats.open:
-                    self._heats.again(form)
+            for form in dict.fromkeys(known.format for known in entered):
+                self._heats.again(form)
 
     @contextmanager
     def _spent(self, on: str) -> Iterator[None]:

@@ -183,7 +183,7 @@ class Entering:
             return reason
         if self._field.is_today(known.offer):
             return None
-        # compiling is not counted, and only what races on is worth it
+        # compiling is not counted: it is worth it while there is time to race
         share = RACING_SHARE if known.offer.compiled else ENTERING_SHARE
         if self._budget.left(share) < 0:
             return f"the time limit of {self._asked_s:g} s leaves no time for it"

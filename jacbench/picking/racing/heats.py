@@ -61,7 +61,10 @@ class Heats:
             clock=time.monotonic,
         )
         self._stand(standing)
-        (self.open.discard if standing.decided else self.open.add)(form)
+        if standing.decided:
+            self.open.discard(form)
+        else:
+            self.open.add(form)
 
     def again(self, form: str, share: float = RACING_SHARE) -> None:
         """Race newcomers against who leads, and against all if the last race was cut short."""

@@ -7,10 +7,13 @@ import time
 import pytest
 
 from jacbench.cell import Verdict
-from tests.picking.contests import contest, row, run
+from jacbench.picking.racing.contest import Contest
+from jacbench.picking.racing.terms import Terms
+from tests.picking.contests import PASSES, contest, row, run
 from tests.picking.simulated import Planted, SimulatedBench
 
 BLOCK_S = 0.1
+WRONG = Planted("c", compiled=True, verdict=Verdict.DISAGREES)
 
 
 @pytest.fixture
@@ -74,10 +77,12 @@ def test_a_close_race_leaves_time_for_compilers(clock):
     assert made.decided
 
 
-def test_a_race_that_waited_for_compilers_in_vain_goes_on(clock):
-    close = Planted("a", 1e-5), Planted("b", 1e-5)
-    wrong = Planted("c", 2e-6, compiled=True, verdict=Verdict.DISAGREES)
-    alone, beside = Slow(clock, *close), Slow(clock, *close, wrong)
-    made = [run(bench, time_limit_s=30 * BLOCK_S) for bench in (alone, beside)]
-    assert not any(one.decided for one in made)
-    assert len(beside.blocks) >= len(alone.blocks)
+@pytest.mark.parametrize("compilers", [(), (WRONG,)])
+def test_where_no_compiler_enters_what_was_raced_stands(clock, compilers):
+    told = []
+    bench = Slow(clock, Planted("a", 1e-5), Planted("b", 1e-5), *compilers)
+    terms = Terms(time_limit_s=30 * BLOCK_S, compile=True)
+    made = Contest([bench], {bench.backend: 1e-5}, PASSES, terms, told.append)
+    made.run()
+    assert not made.decided
+    assert [what for what in told if what.startswith("racing")] == ["racing 2 candidates (dense)"]
