@@ -22,6 +22,7 @@ def parts() -> dict[str, str]:
         "time": time_to_answer(_read("time-to-answer")),
         "regret": regret(_read("regret")),
         "compiled": regret(_read("regret-compiled")),
+        "mended": regret(_read("regret-mended")),
         "busy": regret(_read("regret-busy")),
         "limit": limit(_read("limit")),
     }
