@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import tree
+from jacbench import nearby, tree
 from jacbench.evaluator import Evaluator
 from jacbench.layout import Array
 from jacbench.operators.batch_jacobian import by_sample
@@ -165,13 +165,10 @@ def _moved(argument: Tree, axis: int | None, mask: Array, rng: np.random.Generat
         if axis is None:
             return array
         front = np.moveaxis(array, axis, 0)
-        own = front[mask]
         if array.dtype.kind != "f":  # labels, indices: those of a neighbour are valid as well
             front[mask] = np.roll(front, 1, axis=0)[mask]
             return array
-        # in proportion, so that what a log or a root is taken of keeps its sign
-        spread = float(np.std(array)) or 1.0
-        front[mask] += 0.1 * np.where(own, np.abs(own), spread) * rng.standard_normal(own.shape)
+        front[mask] = np.moveaxis(nearby.moved(array, rng), axis, 0)[mask]
         return array
 
     return tree.map_leaves(moved, argument)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import interaction, layout, operators, registry, tree
+from jacbench import interaction, layout, nearby, operators, registry, tree
 from jacbench.backend import Backend, Method, Native, Prepared, Target, UnfitError
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array, Layout, Shape
@@ -56,7 +57,7 @@ class Call:
                 f"{self.who}: in_axis is None: name the axis that runs over samples"
             )
         self.in_axis = in_axis
-        y = self._value()
+        y = self._value(self.x)
         self.y_shape, self.y_dtype = y.shape, str(y.dtype)
         self.sizes = Sizes(
             self.y_shape, [tuple(leaf.shape) for leaf in tree.leaves(self.x)], in_axis
@@ -65,9 +66,9 @@ class Call:
             self._check_batch(in_axis)
         self.chunk_size = _chunk(self.who, chunk_size, self.method.chunking)
 
-    def _value(self) -> Array:
+    def _value(self, x: Tree) -> Array:
         def value() -> Any:
-            returned = self.f(self.x)
+            returned = self.f(x)
             if not self.has_aux:
                 return returned
             if not (isinstance(returned, tuple) and len(returned) == 2):
@@ -174,16 +175,19 @@ class Call:
         )
 
     def _elsewhere(self) -> Tree:
-        """Return a point nearby: what was found of the structure has to hold there too."""
-        rng = np.random.default_rng(0x5EED)
+        """Return a point nearby: what was found of the structure has to hold there too.
+
+        As near as the function has a value, or the nearest tried.
+        """
         device, dtype = self.backend.device_of(tree.first(self.x)), self._dtype()
-
-        def moved(leaf: Native) -> Native:
-            array = self.backend.to_numpy(leaf)
-            scale = 0.1 * (float(np.std(array)) or float(np.max(np.abs(array))) or 1.0)
-            return self.backend.put(array + scale * rng.standard_normal(array.shape), device, dtype)
-
-        return tree.map_leaves(moved, self.x)
+        x = tree.map_leaves(self.backend.to_numpy, self.x)
+        other = nearby.point(x, np.random.default_rng(0x5EED))
+        for _, near in nearby.nearer(x, other):
+            placed = tree.map_leaves(lambda leaf: self.backend.put(leaf, device, dtype), near)
+            with contextlib.suppress(JacbenchError):
+                self._value(placed)
+                break
+        return placed
 
     def _dtype(self) -> str:
         return self._dtype_of(tree.first(self.x))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from jacbench import operators, tree
+from jacbench import nearby, operators, tree
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array
 from jacbench.tree import Tree
@@ -64,7 +64,8 @@ class Problem:
         is then a numerical Jacobian, see :mod:`jacbench.reference`.
     elsewhere
         A second point of the same structure; every method is prepared at ``x`` and must answer
-        for this one too. None: ``x`` plus seeded noise of a tenth of its scale.
+        for this one too. None: ``x`` with each entry moved by about a
+        tenth of itself, seeded, and nearer where the function has no value there.
     in_axes
         Where the samples of a batch lie, as ``jax.vmap`` takes it: for x and each constant the
         axis that runs over samples (of every leaf), or None where all samples share it. The first
@@ -250,15 +251,7 @@ class Problem:
         return value
 
     def _nearby(self) -> Tree:
-        rng = np.random.default_rng([self.seed, 0x5EED])
-
-        def perturbed(leaf: Array) -> Array:
-            if leaf.dtype.kind != "f":
-                return leaf
-            scale = 0.1 * (float(np.std(leaf)) or float(np.max(np.abs(leaf))) or 1.0)
-            return leaf + scale * rng.standard_normal(leaf.shape)
-
-        return tree.map_leaves(perturbed, self.x)
+        return nearby.point(self.x, np.random.default_rng([self.seed, 0x5EED]))
 
     def _check_in_axes(self, in_axes: Sequence[int | None]) -> None:
         arguments = (self.x, *self.constants)

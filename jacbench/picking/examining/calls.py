@@ -135,31 +135,6 @@ def _apart(now: Array, was: Array) -> str:
     return f"{float(np.linalg.norm(now.astype(np.float64) - was)) / size:.2g} of its norm away"
 
 
-def flat(x: Tree) -> Array:
-    """Return the leaves of x as one float64 vector, in tree order."""
-    return np.concatenate([np.asarray(a, dtype=np.float64).reshape(-1) for a in tree.leaves(x)])
-
-
-def like(vector: Array, x: Tree) -> Tree:
-    """Return the pieces of ``vector`` as a tree of the structure and the shapes of x."""
-    leaves = tree.leaves(x)
-    pieces = np.split(vector, np.cumsum([leaf.size for leaf in leaves])[:-1])
-    return tree.unflatten(x, [p.reshape(a.shape) for p, a in zip(pieces, leaves, strict=True)])
-
-
-def units(x: Tree) -> Array:
-    """Return how far each entry of x may be said to move: its size, or its leaf's where it is 0.
-
-    Of shape (n,). A step in proportion to it keeps the sign of what a log or a root is taken of.
-    """
-    own = []
-    for leaf in tree.leaves(x):
-        sizes = np.abs(np.asarray(leaf, dtype=np.float64)).reshape(-1)
-        typical = float(np.sqrt(np.mean(sizes**2))) or 1.0
-        own.append(np.where(sizes > 0, sizes, typical))
-    return np.concatenate(own)
-
-
 def rounded(x: Tree, dtype: str) -> Tree:
     """Return x as float64 numbers that ``dtype`` can hold: what float32 is given, exactly."""
 

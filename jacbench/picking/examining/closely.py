@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jacbench import tree
+from jacbench import probes
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array
-from jacbench.picking.examining import probes
-from jacbench.picking.examining.calls import Calls, flat, like, units
+from jacbench.nearby import between, flat, like, units
+from jacbench.picking.examining.calls import Calls
 from jacbench.problem import Problem
 from jacbench.tree import Tree
 from jacbench.value import same_outputs
@@ -237,14 +237,6 @@ class _Closely:
 
     def _tell(self, name: str, line: str) -> None:
         self.findings.append(Finding(name, line))
-
-
-def between(x: Tree, other: Tree, share: float) -> Tree:
-    """Return the point at ``share`` of the way from x to ``other``; integers stay those of x."""
-    pairs = zip(tree.leaves(x), tree.leaves(other), strict=True)
-    return tree.unflatten(
-        x, [a + share * (b - a) if a.dtype.kind == "f" else a.copy() for a, b in pairs]
-    )
 
 
 def _flat(y: Array) -> Array:

@@ -10,7 +10,8 @@ import numpy as np
 
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array
-from jacbench.picking.examining.calls import Calls, flat, like, units
+from jacbench.nearby import flat, like, units
+from jacbench.picking.examining.calls import Calls
 from jacbench.tree import Tree
 
 FACTORS = (1.0, 0.1, 0.01, 10.0, 100.0)

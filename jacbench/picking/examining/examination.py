@@ -7,7 +7,7 @@ import math
 import warnings
 from dataclasses import dataclass
 
-from jacbench import agreement
+from jacbench import agreement, nearby
 from jacbench.digits import format_seconds
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array, Shape
@@ -266,8 +266,7 @@ class _Examiner:
         """Make sure that there is a second point at which the function has a value."""
         x, other = self.problem.x, self.problem.elsewhere
         reason = ""
-        for factor in (1, 10, 100, 1000):
-            point = other if factor == 1 else closely.between(x, other, 1 / factor)
+        for factor, point in nearby.nearer(x, other):
             try:
                 self._value(point)
             except JacbenchError as exc:
@@ -277,8 +276,8 @@ class _Examiner:
                 self.problem = dataclasses.replace(self.problem, elsewhere=point)
                 self._tell(
                     "second point",
-                    f"at a second point, a tenth of x's spread away, {reason}: one {factor} times "
-                    "nearer is taken",
+                    f"at a second point, each entry a tenth of itself away, {reason}: one "
+                    f"{factor} times nearer is taken",
                 )
             return
         raise JacbenchError(

@@ -11,7 +11,8 @@ import numpy as np
 from jacbench import registry, tree
 from jacbench.backend import Method, Native, Target
 from jacbench.layout import Array, Shape
-from jacbench.picking.examining.calls import Calls, flat, like
+from jacbench.nearby import flat, like
+from jacbench.picking.examining.calls import Calls
 from jacbench.scrub import one_line
 from jacbench.tree import Tree
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jacbench.errors import JacbenchError
-from jacbench.picking.examining.calls import Calls, flat, like, rounded, units
+from jacbench.picking.examining.calls import Calls, rounded
 from jacbench.picking.examining.examination import examine
 from tests.picking.planted import X, configured, subject
 
@@ -56,20 +56,6 @@ def test_float32_values_are_lifted_where_that_is_asked(lifted: bool) -> None:
     else:
         with pytest.raises(JacbenchError, match="RuntimeError"):
             called(X)
-
-
-def test_flat_and_like_are_inverse() -> None:
-    tree = {"b": np.ones((2, 2)), "a": [np.array(3.0), np.zeros(1)]}
-    vector = flat(tree)
-    assert np.array_equal(vector, [3, 0, 1, 1, 1, 1])
-    again = like(vector, tree)
-    assert np.array_equal(again["b"], tree["b"])
-    assert again["a"][0].shape == ()
-
-
-def test_units_are_sizes_or_those_of_the_leaf() -> None:
-    tree = [np.array([3.0, 0.0, -4.0]), np.zeros(2)]
-    assert np.allclose(units(tree), [3.0, np.sqrt(25 / 3), 4.0, 1.0, 1.0])
 
 
 def test_rounding_keeps_float64_and_integers() -> None:

@@ -14,7 +14,7 @@ import pytest
 from jacbench.errors import JacbenchError
 from jacbench.picking.examining import closely
 from jacbench.picking.examining.examination import Examination, dense_seconds, examine
-from jacbench.picking.examining.probes import Sides
+from jacbench.probes import Sides
 from tests.picking.planted import A, X, configured, subject
 
 anp = pytest.importorskip("autograd.numpy")

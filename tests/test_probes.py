@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from jacbench import probes
 from jacbench.errors import JacbenchError
-from jacbench.picking.examining import probes
-from jacbench.picking.examining.probes import Sides
+from jacbench.probes import Sides
 
 EPS = float(np.finfo(np.float64).eps)
 
