@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What the caller's shell has active must not leak into this environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTEST_ADDOPTS
 
-.PHONY: bench test lint faults survival references overhead growth power worth pages clean
+.PHONY: bench test lint faults mutations survival references overhead growth power worth pages clean
 
 bench: $(VENV)/.installed
 	$(BIN)/jacbench run 'basics/*' --operator jacobian
@@ -21,6 +21,9 @@ lint: $(VENV)/.installed
 
 faults: $(VENV)/.installed
 	$(BIN)/python tests/fault_table.py
+
+mutations: $(VENV)/.installed
+	$(BIN)/python -m tests.mutations
 
 survival: $(VENV)/.installed
 	$(BIN)/python tests/survival_table.py

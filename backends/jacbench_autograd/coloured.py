@@ -17,7 +17,7 @@ from jacbench.structure.compression import Compression
 from jacbench.structure.fastest import fastest
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.verification import Products
-from jacbench_autograd.method import AutogradMethod, unary
+from jacbench_autograd.method import AutogradMethod, same, unary
 
 if TYPE_CHECKING:
     from jacbench.layout import Layout
@@ -43,7 +43,7 @@ class Coloured(AutogradMethod):
             ways[one.by] = self.arranged(one, passes(target, one))
             count[one.by] = one.count
         x = target.x
-        chosen = fastest({name: functools.partial(way, x) for name, way in ways.items()})
+        chosen = fastest({name: functools.partial(way, x) for name, way in ways.items()}, same)
         notes = {**plan.notes, "compressed_by": chosen, "colours": count[chosen]}
         return Prepared(ways[chosen], notes, self.result_layout(plan.pattern))
 

@@ -19,7 +19,7 @@ from jacbench.layout import Array
 from jacbench.structure import samples
 from jacbench.structure.fastest import fastest
 from jacbench.structure.sample_methods import PerSampleMethod
-from jacbench_autograd.method import AutogradMethod, eye, pulled_back, unary
+from jacbench_autograd.method import AutogradMethod, eye, pulled_back, same, unary
 
 Blocks: TypeAlias = Callable[[Any], list[Array]]
 """From x to each leaf's blocks, of shape (B, m / B) + one sample's leaf.shape."""
@@ -36,14 +36,8 @@ class PerSample(PerSampleMethod, AutogradMethod):
         ways = {"vjp": _whole(target, axis, _pulled(target, axis))}
         if p < k:
             ways["jvp"] = _whole(target, axis, _pushed(target, axis))
-        way = fastest({name: _at(call, target.x) for name, call in ways.items()}, _same)
+        way = fastest({name: _at(call, target.x) for name, call in ways.items()}, same)
         return Prepared(ways[way], {"way": way, "samples": target.y_shape[0]})
-
-
-def _same(one: Array, other: Array) -> bool:
-    """Say whether two matrices differ by rounding alone: each mode has rules of its own."""
-    limit = math.sqrt(np.finfo(one.dtype).eps)
-    return bool(np.linalg.norm(one - other) <= limit * np.linalg.norm(one))
 
 
 def _at(call: Callable[[Any], Any], x: Any) -> Callable[[], object]:

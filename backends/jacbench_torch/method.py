@@ -120,3 +120,10 @@ def rows(
     """Return (number of vectors,) + leaf.shape for each leaf: one pass back per vector."""
     passes = [gradients(y, leaves, vector, retain_graph=True) for vector in basis]
     return [torch.stack(row) for row in zip(*passes, strict=True)]
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Say whether two results differ by rounding alone: forward mode ignores ``no_grad``."""
+    norm = torch.linalg.vector_norm
+    limit = math.sqrt(torch.finfo(one.dtype).eps)
+    return bool(norm(one - other) <= limit * norm(one))

@@ -26,6 +26,7 @@ from jacbench_torch.method import (
     gradients,
     of_leaves,
     prepared,
+    same,
     unary,
     without_graph,
 )
@@ -46,15 +47,8 @@ class PerSample(PerSampleMethod, TorchMethod):
         timed: Mapping[str, Callable[[], object]] = {
             name: _waiting(call, target) for name, call in ways.items()
         }
-        way = fastest(timed, _same)
+        way = fastest(timed, same)
         return prepared(ways[way], target, way=way, samples=target.y_shape[0])
-
-
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Say whether two matrices differ by rounding alone: forward mode ignores ``no_grad``."""
-    norm = torch.linalg.vector_norm
-    limit = math.sqrt(torch.finfo(one.dtype).eps)
-    return bool(norm(one - other) <= limit * norm(one))
 
 
 def _waiting(call: Callable[[Any], Any], target: Target) -> Callable[[], object]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -283,6 +285,104 @@ def test_torch_tries_passes_and_names_the_one_it_keeps() -> None:
     assert set(names) >= {"forward, mapped", "forward, one by one"}
     made = prepared("torch.coloured", target)
     assert made.notes["passes"] in names
+
+
+def test_of_two_ways_that_differ_the_first_is_taken() -> None:
+    # both modes take three passes: the first is slow and right, the other quick and wrong
+    for library, rule in (("torch", _wrong_back_in_torch), ("autograd", _wrong_back_in_autograd)):
+        pytest.importorskip(library)
+        sine = rule()
+        problem = Problem(
+            name="band",
+            function=lambda xp, x: xp.sin(x[1:-1]) + x[:-2] * x[2:],
+            x=RNG.uniform(0.5, 1.5, 30),
+        )
+        target = target_of(library, problem)
+        f = functools.partial(_band, sine)
+        made = prepared(f"{library}.coloured", Target(**{**vars(target), "function": f}))
+        assert made.notes["compressed_by"] == "columns"
+        check(f"{library}.coloured", made, target, problem)
+
+
+def _band(sine: Any, x: Any) -> Any:
+    return sine(x[1:-1]) + x[:-2] * x[2:]
+
+
+def _wrong_back_in_torch() -> Any:
+    import torch
+
+    class Sine(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x.sin()
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return 0.5 * g * ctx.saved_tensors[0].cos()
+
+        @staticmethod
+        def jvp(ctx: Any, t: Any) -> Any:
+            time.sleep(0.002)
+            return t * ctx.saved_tensors[0].cos()
+
+    return Sine.apply
+
+
+def _wrong_back_in_autograd() -> Any:
+    from autograd.extend import defjvp, defvjp, primitive
+
+    def pushed(g: Any, y: Any, x: Any) -> Any:
+        time.sleep(0.002)
+        return g * np.cos(x)
+
+    sine = primitive(np.sin)
+    defvjp(sine, lambda y, x: lambda g: 0.5 * g * np.cos(x))
+    defjvp(sine, pushed)
+    return sine
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_a_chunk_bounds_what_jax_computes_at_a_time(chunk_size: int | None) -> None:
+    jax = pytest.importorskip("jax")
+    sizes = []
+
+    @jax.custom_batching.custom_vmap
+    def slope(x: Any, t: Any) -> Any:
+        return t * jax.numpy.cos(x)
+
+    @slope.def_vmap
+    def mapped(size: int, batched: Any, x: Any, t: Any) -> Any:
+        sizes.append(size)
+        axes = tuple(0 if one else None for one in batched)
+        return jax.vmap(lambda x, t: t * jax.numpy.cos(x), in_axes=axes)(x, t), True
+
+    @jax.custom_jvp
+    def sine(x: Any) -> Any:
+        return jax.numpy.sin(x)
+
+    sine.defjvp(lambda x, t: (sine(*x), slope(*x, *t)))
+    x = jax.numpy.asarray(RNG.uniform(0.5, 1.5, 30))
+    target = Target(
+        function=lambda x: sine(x) + jax.numpy.roll(x, 1) * jax.numpy.roll(x, 2),
+        x=x,
+        constants=(),
+        y_shape=(30,),
+        device="cpu",
+        dtype="float64",
+        elsewhere=x + 0.25,
+        chunk_size=chunk_size,
+    )
+    made = prepared("jax.coloured-csr", target)
+    assert made.notes["colours"] == 3
+    # of three colours at a time, or two and one
+    assert (3 in sizes) is (chunk_size is None)
 
 
 def test_torch_where_a_parameter_requires_a_gradient() -> None:

@@ -376,6 +376,42 @@ def test_batches_go_in_chunks_of_samples(method: str, chunk_size: int) -> None:
     check(parts(method, target, target.x)[2], batch_by_hand(), "float64")
 
 
+CHUNKED = ["torch.grad-batched", "torch.vmap-vjp", "torch.vmap-jvp", "torch.func.jacrev"]
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2, 4])
+@pytest.mark.parametrize("method", CHUNKED)
+def test_a_chunk_bounds_what_is_computed_at_a_time(method: str, chunk_size: int | None) -> None:
+    passes = []
+
+    class Sine(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x.sin()
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            passes.append(1)
+            return g * ctx.saved_tensors[0].cos()
+
+        jvp = backward
+
+    x = np.array([0.1, -0.4, 0.7, 1.2, -0.9, 0.3])
+    target = target_of(Sine.apply, x, chunk_size=chunk_size)
+    call = registry.method(method).prepare(target).call
+    passes.clear()
+    J = call(target.x)
+    assert len(passes) == math.ceil(6 / (chunk_size or 6))
+    check([J[0] if isinstance(J, (list, tuple)) else J], [np.diag(np.cos(x))], "float64")
+
+
 def test_the_sum_trick_passes_back_once_per_component() -> None:
     passes = []
 

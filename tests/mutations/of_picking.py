@@ -1,0 +1,205 @@
+"""What ``pick`` believes, races and says."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutations
+
+PICKING = Mutations()
+
+EXAMINING = "jacbench/picking/examining"
+IN_EXAMINING = "tests/picking/examining"
+RACING = "jacbench/picking/racing"
+IN_RACING = "tests/picking/racing"
+
+judgement = PICKING.of(f"{EXAMINING}/judgement.py", f"{IN_EXAMINING}/test_judgement.py")
+judgement(
+    "two modes agree whatever they say",
+    "agree = agreement is not None and agreement <= limit",
+    "agree = agreement is not None",
+)
+judgement(
+    "one mode alone needs no differences",
+    "return Judgement(*there, contradicted=None if agree else told)",
+    "return Judgement(*there)",
+)
+judgement(
+    "the better of two modes confirms both",
+    "return Judgement(*there, confirmed=max(mode.error for mode in held))",
+    "return Judgement(*there, confirmed=min(mode.error for mode in held))",
+)
+
+products = PICKING.of(f"{EXAMINING}/products.py", f"{IN_EXAMINING}/test_products.py")
+products(
+    "two modes agree in the mean over the points",
+    "return max(errors)",
+    "return sum(errors) / len(errors)",
+)
+products(
+    "two modes agree at the better point",
+    "return max(errors)",
+    "return min(errors)",
+)
+
+by_products = PICKING.of(f"{EXAMINING}/by_products.py", f"{IN_EXAMINING}/test_by_products.py")
+by_products(
+    "the better of both sides counts",
+    "larger = max(sides, key=lambda side: side.error)",
+    "larger = min(sides, key=lambda side: side.error)",
+)
+by_products(
+    "an answer that is not finite is no further than its finite part",
+    "if finite.all() else math.inf",
+    "if finite.any() else math.inf",
+)
+
+right = PICKING.of(f"{EXAMINING}/right.py", f"{IN_EXAMINING}/test_right.py")
+right("nothing is small enough to be compared by entries", "SMALL = 2_000_000", "SMALL = 2")
+right("everything is small", "SMALL = 2_000_000", "SMALL = 2_000_000_000_000")
+
+differences = PICKING.of(f"{EXAMINING}/differences.py", f"{IN_EXAMINING}/test_differences.py")
+differences(
+    "what holds at one point holds at both",
+    "return Confirmation(max(self.error, other.error), self.holds and other.holds)",
+    "return Confirmation(max(self.error, other.error), self.holds or other.holds)",
+)
+differences(
+    "agreeing within rounding says something of any error",
+    "within_rounding = gap <= spread * rounding and error <= WEAK",
+    "within_rounding = gap <= spread * rounding",
+)
+
+probes = PICKING.of(f"{EXAMINING}/probes.py", f"{IN_EXAMINING}/test_probes.py")
+probes("a jump is a kink", "if gaps[1] > 4 * gaps[0] else", "if False else")
+probes(
+    "one step tells a kink from curvature",
+    "or gaps[1] < 0.35 * gaps[0]:",
+    "or False:",
+)
+
+calls = PICKING.of(f"{EXAMINING}/calls.py", f"{IN_EXAMINING}/test_calls.py")
+calls("a function may change its input", "if not np.array_equal(was, now):", "if False:")
+
+race = PICKING.of(f"{RACING}/race.py", f"{IN_RACING}/test_race.py")
+race(
+    "the worst round drops a candidate early",
+    "if len(ratios) >= rounds and min(ratios) > limit:",
+    "if len(ratios) >= rounds and max(ratios) > limit:",
+)
+race(
+    "equal is who is so by the estimate",
+    "equals = tuple(c for c, ratio in ratios.items() if ratio.low <= SLOWER)",
+    "equals = tuple(c for c, ratio in ratios.items() if ratio.estimate <= SLOWER)",
+)
+race(
+    "the best round is typical",
+    "return statistics.median(self.costs())",
+    "return min(self.costs())",
+)
+race("a coin's confidence drops a candidate", "CONFIDENCE = 0.99", "CONFIDENCE = 0.5")
+race(
+    "the order within rounds is always the same",
+    "for runner in rng.sample(runners, len(runners)):",
+    "for runner in runners:",
+)
+race(
+    "hopeless after one pass",
+    "if HOPELESS < runner.typical() / best <= DOUBTFUL and clock() < deadline:",
+    "if False:",
+)
+race(
+    "the estimate alone drops a candidate",
+    "return ratio.estimate if ratio.low > SLOWER else None",
+    "return ratio.estimate if ratio.estimate > SLOWER else None",
+)
+race(
+    "the share of the preparation is left out",
+    "return [second + self.constant_s for second in self.seconds or [self.first_s]]",
+    "return [second for second in self.seconds or [self.first_s]]",
+)
+race(
+    "a race that ran out of time is decided",
+    "decided = decided or rounds >= MOST_ROUNDS",
+    "decided = True",
+)
+
+sampling = PICKING.of(f"{RACING}/sampling.py", f"{IN_RACING}/test_sampling.py")
+sampling(
+    "a block's least sample counts",
+    "seconds = statistics.median(",
+    "seconds = min(",
+)
+
+versus = PICKING.of(f"{RACING}/versus_today.py", f"{IN_RACING}/test_versus_today.py")
+versus(
+    "a speed-up has an interval from one pair",
+    "if len(ratios) >= LEAST_PAIRS:",
+    "if len(ratios) >= 1:",
+)
+versus(
+    "today's method always goes first",
+    "pair = self._draws.order((today, picked))",
+    "pair = (today, picked)",
+)
+
+heats = PICKING.of(f"{RACING}/heats.py", f"{IN_RACING}/test_heats.py")
+heats(
+    "a race that was cut short is decided",
+    "            self.open.add(form)\n",
+    "            pass\n",
+)
+heats(
+    "preparation counts whole for each call",
+    "self._field.preparation_s(k) / calls for k in running",
+    "self._field.preparation_s(k) for k in running",
+)
+
+last = PICKING.of(f"{RACING}/last_check.py", f"{IN_RACING}/test_last_check.py")
+last(
+    "a pick may change its process",
+    "        if changed is not None:\n            picked.lose",
+    "        if False:\n            picked.lose",
+)
+last(
+    "a pick may take more memory than is allowed",
+    "if allowed is None or peak is None or peak <= allowed:",
+    "if True:",
+)
+
+entering = PICKING.of(f"{RACING}/entering.py", f"{IN_RACING}/test_entering.py")
+entering(
+    "a loop as slow as the best so far is not tried",
+    "if best is None or self._least_s(known) <= HOPELESS_PASSES * best:",
+    "if best is None or self._least_s(known) <= 0.1 * best:",
+)
+entering(
+    "what is used today is spared like any other",
+    "        if self._field.is_today(known.offer):\n            return None\n",
+    "",
+)
+
+rows = PICKING.of(f"{RACING}/rows.py", f"{IN_RACING}/test_rows.py")
+rows(
+    "a ratio to who lost later is one to the pick",
+    "    if own[0] != other[0]:  # whoever won then was lost later\n        return None\n",
+    "",
+)
+rows(
+    "preparation is made up for whichever is faster",
+    "return spent / saved if saved > 0 and spent > 0 else None",
+    "return spent / saved if saved > 0 else None",
+)
+
+draws = PICKING.of(f"{RACING}/draws.py", f"{IN_RACING}/test_draws.py")
+draws(
+    "every round runs on the first processor",
+    "cpu = self._rng.choice(self._cpus)",
+    "cpu = self._cpus[0]",
+)
+
+deciding = PICKING.of("jacbench/picking/deciding.py", "tests/picking/test_deciding.py")
+deciding("an answer is decided whatever was left", "decided=contest.decided", "decided=True")
+deciding(
+    "sparse is preferred to dense",
+    '_PREFERRED = ("dense", "csr", "blocks", "factors")',
+    '_PREFERRED = ("csr", "dense", "blocks", "factors")',
+)

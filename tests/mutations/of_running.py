@@ -1,0 +1,214 @@
+"""Runs, their files and their comparison: budgets, figures, what a gate or a comparison says."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutations
+
+RUNNING = Mutations()
+
+change = RUNNING.of("jacbench/change.py", "tests/test_compare.py")
+change(
+    "a comparison calls slower by the estimate alone",
+    "if time.ratio > limit and time.low > 1:",
+    "if time.ratio > limit:",
+)
+change(
+    "a comparison calls faster by the estimate alone",
+    "if time.ratio < 1 / limit and time.high < 1:",
+    "if time.ratio < 1 / limit:",
+)
+change(
+    "a comparison calls slower whatever is not the same",
+    "if time.ratio > limit and time.low > 1:",
+    "if time.low > 1:",
+)
+change(
+    "a comparison calls the same by the estimate alone",
+    "within = 1 / limit <= time.low and time.high <= limit",
+    "within = 1 / limit <= time.ratio <= limit",
+)
+change(
+    "a comparison says slower without an interval",
+    "return Outcome.INCONCLUSIVE\n    if time.ratio > limit",
+    "return Outcome.SLOWER if (time.ratio or 0) > limit else Outcome.SAME\n"
+    "    if time.ratio > limit",
+)
+change("three rounds have an interval", "if rounds < MIN_ROUNDS:", "if rounds < 1:")
+change(
+    "a known fault is no worse than agreeing",
+    "if after is Verdict.KNOWN_FAULT and before is Verdict.AGREES:",
+    "if False:",
+)
+change(
+    "an edited problem is compared as if it were the same",
+    "trend = f\"{' and '.join(edited)} edited\" if edited else _other_chunks(base, new) or trend",
+    "trend = _other_chunks(base, new) or trend",
+)
+change(
+    "another chunk size is compared as if it were the same",
+    'return "other chunk size" if base.result.chunk_size != new.result.chunk_size else None',
+    "return None",
+)
+
+comparison = RUNNING.of("jacbench/comparison.py", "tests/test_compare.py")
+comparison(
+    "times of another machine are compared",
+    'return {"cpu": "other CPU", "gpus": "other GPU"}.get(part, "other machine")',
+    "return None",
+)
+
+decision = RUNNING.of("jacbench/gating/decision.py", "tests/gating/test_decision.py")
+decision(
+    "the gate fails by the estimate alone",
+    "if interval.low > 1 + excess / 5 and interval.estimate > 1 + 3 * excess / 5:",
+    "if interval.estimate > 1 + 3 * excess / 5:",
+)
+decision(
+    "the gate fails by the interval alone",
+    "if interval.low > 1 + excess / 5 and interval.estimate > 1 + 3 * excess / 5:",
+    "if interval.low > 1 + excess / 5:",
+)
+decision(
+    "the gate passes by the estimate alone",
+    "elif interval.high < limit:",
+    "elif interval.estimate < limit:",
+)
+conclusion = RUNNING.of("jacbench/gating/conclusion.py", "tests/gating/test_conclusion.py")
+conclusion(
+    "a regression need not be confirmed",
+    "confirmed = [] if second is None else _regressions(second)",
+    "confirmed = _regressions(first)",
+)
+conclusion(
+    "another quantity confirms a regression",
+    "if what in dict(slower)]",
+    "if what]",
+)
+conclusion(
+    "a wrong head need not be confirmed",
+    'return Outcome.INCONCLUSIVE, f"head: {told[1]}; {UNCONFIRMED}"',
+    "return told",
+)
+judge = RUNNING.of("jacbench/gating/judge.py", "tests/gating/test_judge.py")
+judge(
+    "more memory is no suspicion",
+    "return self.wrong or regressed or self.memory is not None",
+    "return self.wrong or regressed",
+)
+
+statistics = RUNNING.of("jacbench/statistics.py", "tests/test_statistics.py")
+statistics(
+    "neighbouring rounds are independent",
+    "size = max(1, math.isqrt(rounds))",
+    "size = 1",
+)
+statistics(
+    "the narrowness of few visits is left as it is",
+    "off: Floats = (np.log(medians) - estimate) * math.sqrt(units / (units - 1))",
+    "off: Floats = np.log(medians) - estimate",
+)
+statistics(
+    "one visit tells how the next would differ",
+    "    if units == 1:\n        return estimate, None\n",
+    "    units = max(units, 2)\n",
+)
+statistics(
+    "an interval has one tail",
+    "return (1 - confidence) / 2, (1 + confidence) / 2",
+    "return 0.0, confidence",
+)
+statistics(
+    "a resample's median is the lower of two",
+    "middle: Floats = (lower + upper) / 2",
+    "middle: Floats = lower",
+)
+statistics("mild outliers are severe", "MILD, SEVERE = 1.5, 3.0", "MILD, SEVERE = 1.5, 1.5")
+
+results = RUNNING.of("jacbench/results.py", "tests/test_results.py")
+results(
+    "processor time is the mean of visits",
+    "return sum(cpu_s * count for cpu_s, count in timed) / calls if calls else None",
+    "return sum(cpu_s for cpu_s, _ in timed) / len(timed) if calls else None",
+)
+results(
+    "samples are saved to three digits",
+    '"data": [float(f"{sample:.6g}") for sample in samples]',
+    '"data": [float(f"{sample:.3g}") for sample in samples]',
+)
+results(
+    "a result that is untimed keeps its interval",
+    "        low_s=None,\n        high_s=None,\n        iqr_s=None,\n        cpu_s=None,",
+    "        iqr_s=None,\n        cpu_s=None,",
+)
+
+budget = RUNNING.of("jacbench/budget.py", "tests/test_rounds.py")
+budget(
+    "nothing is kept for what comes last",
+    "self.left_s - self._reserve",
+    "self.left_s",
+)
+budget(
+    "a visit is expected to take what it is given",
+    'self._own.get(("visit", cell), 1.3 * self._settings.visit_s)',
+    "1.3 * self._settings.visit_s",
+)
+budget(
+    "starting a worker takes no time",
+    '        if not started:\n            expected += self._guess("start", cell, cell.backend)\n',
+    "",
+)
+
+rounds = RUNNING.of("jacbench/rounds.py", "tests/test_rounds.py")
+rounds(
+    "the narrowest interval is visited first",
+    "key=lambda cell: (cell != last, widths[cell])",
+    "key=lambda cell: (cell != last, -widths[cell])",
+)
+rounds(
+    "one cell is visited twice running",
+    "key=lambda cell: (cell != last, widths[cell])",
+    "key=lambda cell: widths[cell]",
+)
+rounds(
+    "all rounds have one order",
+    "            self._rng.shuffle(order)\n",
+    "",
+)
+
+resume = RUNNING.of("jacbench/resume.py", "tests/test_resume.py")
+resume(
+    "a run goes on with an edited problem",
+    "if known is not None and source.of_problem(problems.get(name)) != known:",
+    "if False:",
+)
+resume(
+    "a run goes on with an edited method",
+    "if known is not None and source.of_method(registry.method(name)) != known:",
+    "if False:",
+)
+
+policy = RUNNING.of("jacbench/policy.py", "tests/test_policy.py", "tests/test_compare.py")
+policy(
+    "an error that grew above the tolerance passes",
+    "return new > self.error * base and new > ERROR_FLOOR * (tolerance or 0.0)",
+    "return new > self.error * base and new > 100 * (tolerance or 0.0)",
+)
+policy(
+    "the first rule wins",
+    "found |= rule.sets",
+    "found = {**rule.sets, **found}",
+)
+
+memory = RUNNING.of("jacbench/memory.py", "tests/test_memory.py")
+memory(
+    "a Jacobian takes what its entries take",
+    "return m * n * (2 * np.dtype(dtype).itemsize + 5 * 8)",
+    "return m * n * np.dtype(dtype).itemsize",
+)
+
+timing = RUNNING.of("jacbench/timing.py", "tests/test_timing.py")
+timing(
+    "one call warms up",
+    "if calls >= 2 and spent > budget_s / 5:",
+    "if spent > budget_s / 5:",
+)
