@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from jacbench.cell import CellResult, Verdict
 
-WIDE = 0.1
-"""An interval wider than this share of the median is told."""
+WIDE = 0.2
+"""An interval wider than this share of the median is told: 10 % on either side."""
 BUSY = 0.9
 """On one thread: CPU time over wall time below which something else had the processor."""
 IDLE, BEYOND = 0.5, 1.1
@@ -27,8 +27,10 @@ def without_own(told: Sequence[str]) -> tuple[str, ...]:
 
 
 def _wide(result: CellResult) -> str | None:
-    if result.median_s is None or result.low_s is None or result.high_s is None:
+    if result.median_s is None:
         return None
+    if result.low_s is None or result.high_s is None:
+        return "the interval is not known from one round: give it more time with --budget"
     width = (result.high_s - result.low_s) / result.median_s if result.median_s else 0.0
     if width <= WIDE:
         return None

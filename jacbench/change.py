@@ -238,7 +238,7 @@ def _time(base: Entry | None, new: Entry | None, limits: Limits) -> tuple[Quanti
     if rounds < MIN_ROUNDS:
         return found, [f"only {rounds} rounds" if rounds else "number of rounds not known"]
     sampled = base.visits and new.visits
-    interval = _by_bootstrap(base, new) if sampled else _by_spread(base, new, found.ratio)
+    interval = _by_visits(base, new) if sampled else _by_spread(base, new, found.ratio)
     if interval is None:
         return found, ["no interval: its samples cannot be a time's"]
     notes = [] if sampled else ["interval from interquartile ranges: no samples on one side"]
@@ -254,7 +254,7 @@ def _rounds(entry: Entry) -> int:
     return sum(map(len, entry.visits)) if entry.visits else int(entry.rounds or 0)
 
 
-def _by_bootstrap(base: Entry, new: Entry) -> tuple[float, float, float] | None:
+def _by_visits(base: Entry, new: Entry) -> tuple[float, float, float] | None:
     if min(min(map(min, entry.visits)) for entry in (base, new)) <= 0:
         return None
     try:

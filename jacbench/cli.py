@@ -101,7 +101,7 @@ def run(
     memory: options.Memory = None,
     chunk_size: options.ChunkSize = None,
     cpus: options.Cpus = None,
-    visits: options.Visits = 3,
+    visits: options.Visits = 6,
     cell_seconds: options.CellSeconds = 0.6,
     budget: Annotated[
         float | None,

@@ -34,8 +34,8 @@ LONG = 300
 """Characters of a name or of a note that are shown."""
 
 LEGEND = (
-    "ratio: new over base, medians of all rounds; its 95 % interval: from the samples of each "
-    "side, by block bootstrap; limit: the policy's; beyond: other figures that grew beyond "
+    "ratio: new over base, medians of all rounds; its 95 % interval: Welch's, from the "
+    "medians of each side's visits; limit: the policy's; beyond: other figures that grew beyond "
     "theirs. The two runs had the machine at different times, which no interval knows: "
     "jacbench gate, which runs both versions side by side, decides for CI."
 )

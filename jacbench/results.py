@@ -291,12 +291,13 @@ def pooled(result: CellResult, stretches: Sequence[Stretch]) -> CellResult:
     visits = [stretch.samples for stretch in kept]
     samples = np.concatenate([np.asarray(visit, dtype=np.float64) for visit in visits])
     interval = statistics.median_interval(visits)
+    low_s, high_s = interval.ends
     first, third = np.quantile(samples, (0.25, 0.75))
     timed = replace(
         result,
         median_s=interval.estimate,
-        low_s=interval.low,
-        high_s=interval.high,
+        low_s=low_s,
+        high_s=high_s,
         iqr_s=float(third - first),
         cpu_s=_mean_per_call(kept),
         device_s=_median([s.device_s for s in kept if s.device_s is not None]),

@@ -109,8 +109,10 @@ class Rounds:
 
     def _computed_width(self, cell: Cell) -> float:
         figures = self._shop.tally.figures(cell)
-        if not figures.median_s or figures.low_s is None or figures.high_s is None:
+        if not figures.median_s:
             return 0.0
+        if figures.low_s is None or figures.high_s is None:
+            return math.inf
         return (figures.high_s - figures.low_s) / figures.median_s
 
     def _end(self) -> None:

@@ -45,7 +45,7 @@ class Settings:
         False to check agreement alone.
     """
 
-    visits: int = 3
+    visits: int = 6
     budget_s: float = 0.6
     total_s: float | None = None
     timeout_s: float = 300.0

@@ -1,10 +1,12 @@
-"""How sure a figure is: intervals by block bootstrap, and outliers by class.
+"""How sure a figure is: Student's intervals over visits, a bootstrap over launches, and outliers.
 
 Consecutive rounds of a benchmark are not independent (caches, frequency, a neighbour that comes and
-goes), so that whole stretches are resampled, never single rounds: first the visits (or launches of
-a process), then blocks of neighbouring rounds within each (Künsch, 1989, "The jackknife and the
-bootstrap for general stationary observations", Annals of Statistics 17; Kalibera and Jones, 2013,
-"Rigorous benchmarking in reasonable time", ISMM, for the levels).
+goes), and a visit is a little faster or slower as a whole. What is known of a median is therefore
+what its visits say, one number each: the interval is Student's over the logarithms of their
+medians (Student, 1908, "The probable error of a mean", Biometrika 6; Kalibera and Jones, 2013,
+"Rigorous benchmarking in reasonable time", ISMM, for the levels). A bootstrap of so few units is
+too narrow: of three it covers three quarters where it says 95 %. The many launches and pairs of a
+gate are resampled, launches first, then pairs.
 """
 
 from __future__ import annotations
@@ -22,25 +24,36 @@ Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 2000
 """Resamples behind an interval: its ends move by about 2 % of its width from seed to seed."""
-MANY = 10_000
-"""Samples of one side beyond which a ratio's interval takes every second, third, ... of them."""
+BLOCKS = 3
+"""Stretches into which a single visit is cut: long ones, since its rounds hang together."""
 MILD, SEVERE = 1.5, 3.0
 """Tukey's fences (Exploratory Data Analysis, 1977), in interquartile ranges off the quartiles."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and the interval that holds it with the confidence asked for."""
+    """An estimate and the interval that holds it with the confidence asked for.
+
+    From 0 to infinity where there was too little to say, NaN where nothing was asked.
+    """
 
     estimate: float
     low: float
     high: float
 
+    @property
+    def known(self) -> bool:
+        """False where the samples do not say how sure the estimate is."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
-def median_interval(
-    visits: Sequence[Sequence[float]], *, confidence: float = 0.95, seed: int = 0
-) -> Interval:
-    """Return the median of all rounds and its interval.
+    @property
+    def ends(self) -> tuple[float, float] | tuple[None, None]:
+        """Both ends, or None twice where they are not known: what a results file keeps."""
+        return (self.low, self.high) if self.known else (None, None)
+
+
+def median_interval(visits: Sequence[Sequence[float]], *, confidence: float = 0.95) -> Interval:
+    """Return the median of all rounds, and the interval of the median that a visit has.
 
     Parameters
     ----------
@@ -48,20 +61,20 @@ def median_interval(
         Seconds per call, one per round, a sequence for each separate visit. Not all empty.
     confidence
         Of the interval, between 0 and 1.
-    seed
-        Of the resampling: the same samples give the same interval.
 
     Notes
     -----
-    Visits are resampled first, then blocks of about the square root of a visit's rounds in each
-    drawn visit. With one visit only its blocks are; the interval then says nothing of how the next
-    visit would differ.
+    Student's interval over the logarithms of the visits' medians, made longer where it would not
+    hold the median of all rounds. One visit only is cut into :data:`BLOCKS` stretches in their
+    place; the interval then says nothing of how the next visit would differ. One number says
+    nothing: its interval is from 0 to infinity.
     """
-    kept = [np.asarray(visit, dtype=np.float64) for visit in visits if len(visit)]
-    pooled = np.concatenate(kept)
-    estimate = float(np.median(pooled))
-    medians, _ = _resampled_medians(kept, pooled, seed)
-    return _around(estimate, medians, confidence)
+    kept = _arrays(visits)
+    estimate = float(np.median(np.concatenate(kept)))
+    spread = _Spread.of(kept, estimate)
+    if spread is None:
+        return Interval(estimate, 0.0, math.inf)
+    return _holding(estimate, spread.centre, spread.error * _student(confidence, spread.freedom))
 
 
 def ratio_interval(
@@ -92,6 +105,30 @@ def ratio_interval(
     return _around(estimate, _weighted_medians(pooled[order], counts[:, order]), confidence)
 
 
+def paired_interval(ratios: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Return the typical ratio of two that were measured in turn, and its interval.
+
+    Parameters
+    ----------
+    ratios
+        One for each pair of neighbouring stretches. All above 0, not empty.
+    confidence
+        Of the interval, between 0 and 1.
+
+    Notes
+    -----
+    The geometric mean, and Student's interval over the logarithms: what the machine does to both
+    stretches of a pair is in neither, whatever it does from pair to pair. One pair says nothing:
+    its interval is from 0 to infinity. Exchanging the sides gives the reciprocal.
+    """
+    logs = np.log(np.asarray(ratios, dtype=np.float64))
+    estimate = math.exp(float(np.mean(logs)))
+    if len(logs) < 2:
+        return Interval(estimate, 0.0, math.inf)
+    error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+    return _holding(estimate, 0.0, error * _student(confidence, len(logs) - 1))
+
+
 def independent_ratio_interval(
     base_visits: Sequence[Sequence[float]],
     new_visits: Sequence[Sequence[float]],
@@ -110,50 +147,82 @@ def independent_ratio_interval(
 
     Notes
     -----
-    Visits and blocks of each side are resampled as in :func:`median_interval`, independently of
-    the other side. A bootstrap of u units gives a variance that is too small by (u - 1)/u, which
-    matters where u is 3: the logarithms of each side's medians are spread by √(u / (u - 1))
-    (narrowness bias in Hesterberg, 2015, "What teachers should know about the bootstrap", The
-    American Statistician 69). One unit says nothing: its interval is from 0 to infinity. Exchanging
-    the sides gives the reciprocal ratio and ends.
+    Welch's interval (1947, "The generalization of 'Student's' problem when several different
+    population variances are involved", Biometrika 34) of the difference of the means that
+    :func:`median_interval` takes. Exchanging the sides gives the reciprocal ratio and ends. One
+    number on a side says nothing: its interval is from 0 to infinity.
 
     What the machine did differently from one run to the other is not in the samples, hence not in
     the interval.
     """
-    (base, base_off), (new, new_off) = map(log_medians, (base_visits, new_visits))
-    ratio = math.exp(new - base)
-    if base_off is None or new_off is None:
-        return Interval(ratio, 0.0, math.inf)
-    low, high = np.quantile(new_off - base_off, _tails(confidence))
-    return Interval(ratio, ratio * math.exp(min(low, 0.0)), ratio * math.exp(max(high, 0.0)))
+    sides = _arrays(base_visits), _arrays(new_visits)
+    base, new = (float(np.median(np.concatenate(side))) for side in sides)
+    before, after = _Spread.of(sides[0], base), _Spread.of(sides[1], new)
+    if before is None or after is None:
+        return Interval(new / base, 0.0, math.inf)
+    error = math.hypot(before.error, after.error)
+    shares = [((s.error / error) ** 4, s.freedom) for s in (before, after) if error] or [(1, 1)]
+    freedom = 1 / sum(share / freedom for share, freedom in shares)
+    half = error * _student(confidence, freedom)
+    return _holding(new / base, after.centre - before.centre, half)
 
 
 def log_medians(visits: Sequence[Sequence[float]]) -> tuple[float, Floats | None]:
-    """Return the logarithm of the median of all rounds, and how far each resample's is off it."""
-    step = -(-sum(map(len, visits)) // MANY)
-    kept = [np.asarray(visit[::step], dtype=np.float64) for visit in visits if len(visit)]
+    """Return the logarithm of the median of all rounds, and draws of how far it may be off.
+
+    The draws are Student's, as :func:`median_interval` has them: for what is computed from several
+    medians. None where there is one number only.
+    """
+    kept = _arrays(visits)
     pooled = np.concatenate(kept)
-    # Seeded by the samples: the draws do not depend on which side they stand on.
-    medians, sizes = _resampled_medians(kept, pooled, zlib.crc32(pooled.tobytes()))
-    estimate = math.log(np.median(pooled))
-    units = len(kept) if len(kept) > 1 else sizes[0]
-    if units == 1:
-        return estimate, None
-    off: Floats = (np.log(medians) - estimate) * math.sqrt(units / (units - 1))
-    return estimate, off
+    estimate = float(np.median(pooled))
+    spread = _Spread.of(kept, estimate)
+    if spread is None:
+        return math.log(estimate), None
+    # Seeded by the samples: other cells draw otherwise.
+    rng = np.random.default_rng(zlib.crc32(pooled.tobytes()))
+    drawn = rng.standard_t(spread.freedom, RESAMPLES)
+    off: Floats = spread.centre + spread.error * drawn
+    return math.log(estimate), off
 
 
-def _resampled_medians(
-    visits: Sequence[Floats], pooled: Floats, seed: int
-) -> tuple[Floats, list[int]]:
-    """Return the median of each resample, visits first, then blocks; and the blocks of each."""
-    blocks = [_block_of_each(len(visit)) for visit in visits]
-    sizes = [int(ids[-1]) + 1 for ids in blocks]
-    drawn = _drawn_blocks(sizes, seed)
-    starts = np.cumsum([0, *sizes])
-    owner = np.concatenate([ids + start for ids, start in zip(blocks, starts, strict=False)])
-    order = np.argsort(pooled, kind="stable")
-    return _weighted_medians(pooled[order], drawn[:, owner[order]]), sizes
+@dataclass(frozen=True)
+class _Spread:
+    """The mean of the logarithms of the visits' medians over an estimate, and how sure it is."""
+
+    centre: float
+    error: float
+    freedom: int
+
+    @classmethod
+    def of(cls, visits: Sequence[Floats], estimate: float) -> _Spread | None:
+        """Return that of some visits, or of the stretches of one; None of one number."""
+        units = visits if len(visits) > 1 else np.array_split(visits[0], BLOCKS)
+        medians = [np.median(unit) for unit in units if len(unit)]
+        if len(medians) < 2:
+            return None
+        least = float(np.finfo(float).tiny)  # a clock may say 0: then little is known
+        logs = np.log(np.maximum(medians, least) / max(estimate, least))
+        error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+        return cls(float(np.mean(logs)), error, len(logs) - 1)
+
+
+def _arrays(visits: Sequence[Sequence[float]]) -> list[Floats]:
+    return [np.asarray(visit, dtype=np.float64) for visit in visits if len(visit)]
+
+
+def _student(confidence: float, freedom: float) -> float:
+    """Return how many standard errors on either side make an interval."""
+    from scipy.special import stdtrit  # noqa: PLC0415 - slow to import
+
+    return float(stdtrit(freedom, (1 + confidence) / 2))
+
+
+def _holding(estimate: float, centre: float, half: float) -> Interval:
+    """Return the interval of logarithms over the estimate, so long that it holds that."""
+    with np.errstate(over="ignore"):
+        low, high = np.exp(min(centre - half, 0.0)), np.exp(max(centre + half, 0.0))
+    return Interval(estimate, estimate * float(low), estimate * float(high))
 
 
 def _around(estimate: float, resampled: Floats, confidence: float) -> Interval:
@@ -163,12 +232,6 @@ def _around(estimate: float, resampled: Floats, confidence: float) -> Interval:
 
 def _tails(confidence: float) -> tuple[float, float]:
     return (1 - confidence) / 2, (1 + confidence) / 2
-
-
-def _block_of_each(rounds: int) -> npt.NDArray[np.intp]:
-    """Return the block that each round of a visit belongs to: about √rounds of as many rounds."""
-    size = max(1, math.isqrt(rounds))
-    return np.arange(rounds) // size
 
 
 def _drawn_blocks(sizes: Sequence[int], seed: int) -> npt.NDArray[np.int64]:

@@ -54,7 +54,7 @@ def sweep(
     timeout: Timeout = 60.0,
     memory: options.Memory = None,
     chunk_size: options.ChunkSize = None,
-    visits: options.Visits = 3,
+    visits: options.Visits = 6,
     cell_seconds: options.CellSeconds = 0.6,
     budget: Budget = None,
     seed: options.VisitSeed = 0,

@@ -58,8 +58,8 @@ def power_law(
     logs
         Logarithms of what was measured, one for each size.
     offs
-        How far the logarithm of each resample's median is off, an array for each size; None where
-        what was measured has no noise of its own.
+        Draws of how far the logarithm of each median may be off, an array for each size; None
+        where what was measured has no noise of its own.
 
     Returns
     -------
@@ -72,8 +72,8 @@ def power_law(
     the root of one minus its leverage (A. C. Davison and D. V. Hinkley, "Bootstrap Methods and
     their Application", 1997, section 6.2.3), and as a few residuals have tails that resampling them
     cannot show, what comes out is stretched by Student's quantile over the normal one. It says how
-    far the points are from a power law. The other redraws each median from its visits: how sure
-    each point is, which few points may hide by lying on a line by chance.
+    far the points are from a power law. The other draws each median anew: how sure each point
+    is, which few points may hide by lying on a line by chance.
     """
     if len(xs) < FEWEST:
         return None

@@ -31,7 +31,7 @@ def sweep(
     memory: str | None = None,
     chunk_size: int | None = None,
     cpus: Sequence[int] | None = None,
-    visits: int = 3,
+    visits: int = 6,
     budget_s: float = 0.6,
     total_s: float | None = None,
     seed: int = 0,

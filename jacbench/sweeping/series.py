@@ -14,9 +14,6 @@ from jacbench.results import Run
 from jacbench.statistics import Floats
 from jacbench.sweeping.sizes import Plan
 
-ENOUGH = 1000
-"""Rounds of one cell behind its resampled medians: with more, every second, third, ... is taken."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Time:
@@ -29,8 +26,7 @@ class Time:
     log_s
         Logarithm of the median in seconds.
     off
-        How far the logarithm of each resample's median is from it; zeros where the samples do not
-        say.
+        Draws of how far it may be off; zeros where the samples do not say.
     """
 
     x: float
@@ -132,8 +128,7 @@ def _series(
 
 def _time(x: float, median_s: float, visits: Sequence[Sequence[float]]) -> Time:
     off = None
-    if rounds := sum(map(len, visits)):
-        step = -(-rounds // ENOUGH)
-        _, off = statistics.log_medians([visit[::step] for visit in visits])
+    if any(map(len, visits)):
+        _, off = statistics.log_medians(visits)
     still = np.zeros(statistics.RESAMPLES)
     return Time(x=x, log_s=math.log(median_s), off=still if off is None else off)

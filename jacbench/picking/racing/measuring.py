@@ -97,12 +97,13 @@ def _with_figures(
     if result is None or not pooled:
         return result
     interval = median_interval(visits)
+    low_s, high_s = interval.ends
     quartiles = statistics.quantiles(pooled, n=4) if len(pooled) > 1 else [pooled[0]] * 3
     return replace(
         result,
         median_s=interval.estimate,
-        low_s=interval.low,
-        high_s=interval.high,
+        low_s=low_s,
+        high_s=high_s,
         iqr_s=quartiles[2] - quartiles[0],
         outliers=outliers(pooled),
         visits=sum(1 for visit in visits if visit),
