@@ -149,7 +149,19 @@ class Trial:
             rounded = [part.astype(self.result.cell.dtype) for part in self.vector]
             flat = np.concatenate([part.reshape(-1) for part in rounded]).astype(np.float64)
         expected = self.operator.expected(jacobian, self.sizes, flat)
-        return agreement.compare(matrix, expected, self.operator.scale(jacobian, flat))
+        terms = None
+        if flat is not None:
+            terms = self.operator.expected(np.abs(jacobian), self.sizes, np.abs(flat))
+        exact = self.tolerance <= agreement.tolerance(
+            self.result.cell.dtype, self.result.cell.device
+        )
+        return agreement.compare(
+            matrix,
+            expected,
+            self.operator.scale(jacobian, flat),
+            terms=terms,
+            floor=agreement.FLOOR if exact else agreement.NORMWISE,
+        )
 
     def _check_primal(self, target: Target, x: Native, point: Point) -> None:
         def evaluate() -> tuple[Native, Native]:
@@ -204,7 +216,9 @@ class Trial:
                 Verdict.DISAGREES,
                 f"{what} is {value.dtype} in a {self.result.cell.dtype} cell",
             )
-        comparison = agreement.compare(value.reshape(-1, 1), expected.reshape(-1, 1))
+        comparison = agreement.compare(
+            value.reshape(-1, 1), expected.reshape(-1, 1), floor=agreement.NORMWISE
+        )
         limit = agreement.tolerance(self.result.cell.dtype, self.result.cell.device)
         if not comparison.within(limit):
             raise Refused(
@@ -334,7 +348,7 @@ class Trial:
         place = inputs[comparison.column]
         raise Refused(
             Verdict.DISAGREES,
-            f"{when}: ‖J-R‖/‖R‖ = {comparison.error:.2g} > {self.tolerance:.1g}; worst at row "
+            f"{when}: {comparison.excess(self.tolerance)}; worst at row "
             f"{comparison.row}, column {comparison.column} (x{place}): {comparison.value!r}, "
             f"expected {comparison.expected!r}",
             error=_finite(comparison.error),

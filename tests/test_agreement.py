@@ -1,9 +1,10 @@
-"""Errors are normwise, NaN never agrees, and the worst entry is named with its place."""
+"""Errors of the whole and of single entries; NaN never agrees; the worst entry has its place."""
 
 from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,3 +111,90 @@ def test_worst_entry_is_json(value: float) -> None:
 
 def test_worst_entry_without_names() -> None:
     assert agreement.worst_entry(agreement.compare(R, R), [])["input"] is None
+
+
+# --- entry by entry ---
+
+LARGE_AND_SMALL = np.outer([1.0, 1e-6], [1.0, -2.0, 0.5])
+LIMIT = 1e-12
+
+
+def held(J: np.ndarray, R: np.ndarray, **how: Any) -> tuple[bool, bool]:
+    """Return whether J is near R as a whole, and whether they agree."""
+    found = agreement.compare(J, R, **how)
+    return found.error <= LIMIT, found.within(LIMIT)
+
+
+def test_an_entry_that_is_off_by_less_than_the_whole_may_be() -> None:
+    R = np.random.default_rng(0).standard_normal((20, 47))
+    J = R.copy()
+    J[3, 5] += 9e-13 * np.linalg.norm(R)
+    assert held(J, R) == (True, False)
+    found = agreement.compare(J, R)
+    assert (found.row, found.column) == (3, 5)
+    assert found.excess(LIMIT).startswith("|J-R| of one entry over its row's or column's size = ")
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_small_row_or_column_is_held_to_its_own_size(transposed: bool) -> None:
+    J = LARGE_AND_SMALL.copy()
+    J[1] *= 1 + 5e-7
+    pair = (J.T, LARGE_AND_SMALL.T) if transposed else (J, LARGE_AND_SMALL)
+    assert held(*pair) == (True, False)
+
+
+def test_the_worst_entry_is_the_worst_for_its_scale() -> None:
+    J = LARGE_AND_SMALL.copy()
+    J[0, 0] += 1e-13
+    J[1, 2] += 2e-14
+    found = agreement.compare(J, LARGE_AND_SMALL, floor=0.0)
+    assert (found.row, found.column) == (1, 2)
+
+
+def test_ten_times_the_tolerance_does_not_agree() -> None:
+    for off in (0.9, 1.1, 2, 10):
+        agrees = agreement.compare(R * (1 + off * 1e-12), R).within(1e-12)
+        assert agrees == (off < 1)
+        one_row = agreement.compare(R[:1] * (1 + off * 1e-12), R[:1]).within(1e-12)
+        assert one_row == (off < 1)
+
+
+def test_a_scale_replaces_the_norm_and_is_not_added_to_it() -> None:
+    J = R * (1 + 1.5e-12)
+    norm = float(np.linalg.norm(R))
+    assert agreement.compare(J, R, norm).error == pytest.approx(1.5e-12, rel=1e-3)
+    assert agreement.compare(J, R, 0.1 * norm).error == pytest.approx(1.5e-12, rel=1e-3)
+    assert agreement.compare(J, R, 3 * norm).error == pytest.approx(0.5e-12, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@given(seed=st.integers(0, 2**16))
+def test_products_in_floating_point_agree(dtype: str, seed: int) -> None:
+    """Rows and columns of very different size, and entries that cancel."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((6, 9)) * 10.0 ** rng.uniform(-6, 6, (6, 1))
+    B = rng.standard_normal((9, 5)) * 10.0 ** rng.uniform(-6, 6, (1, 5))
+    A[0] = 0.1 * A[1:].max(axis=0)
+    B[0] = (
+        -(A[0, 1:] @ B[1:]) / A[0, 0]
+    )  # a row that cancels whole, of terms that are not the least
+    A, B = A.astype(dtype), B.astype(dtype)
+    right = A.astype(np.longdouble) @ B.astype(np.longdouble)
+    found = agreement.compare(A @ B, right.astype(np.float64))
+    assert found.within(agreement.tolerance(dtype, "cpu"))
+
+
+def test_where_terms_cancel_their_size_counts() -> None:
+    J, v = np.array([[1.0, -1.0], [1e-6, 1e-6]]), np.array([1.0, 1.0 - 1e-9])
+    expected, terms = (J @ v)[:, None], (np.abs(J) @ np.abs(v))[:, None]
+    off = expected + np.array([[1e-16], [0.0]])
+    assert held(off, expected, terms=terms, scale=1.0) == (True, True)
+    wrong = expected + np.array([[0.0], [4e-13]])
+    assert held(wrong, expected, terms=terms, scale=1.0) == (True, False)
+
+
+def test_entries_are_not_held_one_by_one_where_the_reference_is_not_exact() -> None:
+    J = R.copy()
+    J[0, 1] += 0.9e-12 * np.linalg.norm(R)
+    assert held(J, R, floor=agreement.NORMWISE) == (True, True)
+    assert held(J, R) == (True, False)
