@@ -137,7 +137,7 @@ def _entry_scale(terms: Array, floor: float) -> Array:
     """Return min(r_i, c_j) + ``floor`` for each entry."""
     rows = np.linalg.norm(terms, axis=1, keepdims=True)
     columns = np.linalg.norm(terms, axis=0, keepdims=True)
-    return np.minimum(rows, columns) + floor
+    return np.asarray(np.minimum(rows, columns) + floor)
 
 
 def worst_entry(comparison: Comparison, inputs: list[str]) -> dict[str, Any]:
