@@ -157,6 +157,41 @@ class Descriptor:
         return backend
 
 
+GUARDS: tuple[str, ...] = ("repair", "raise", "off")
+"""Find the structure anew where it does not hold, say that it does not, or do not look."""
+
+
+@dataclass(frozen=True)
+class Guarding:
+    """How a structured Jacobian is held against products of the function itself.
+
+    Attributes
+    ----------
+    mode
+        One of :data:`GUARDS`.
+    every
+        One call in so many is held, the first one included. None: each, unless the structure is
+        known to hold for every x.
+
+    Raises
+    ------
+    JacbenchError
+        For another mode, or no whole number of calls.
+    """
+
+    mode: str = "repair"
+    every: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in GUARDS:
+            raise JacbenchError(f"guard={self.mode!r}: give one of {', '.join(GUARDS)}")
+        whole = isinstance(self.every, int) and not isinstance(self.every, bool)
+        if self.every is not None and not (whole and self.every >= 1):
+            raise JacbenchError(
+                f"guard_every={self.every!r}: give a whole number of calls, 1 for each of them"
+            )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """The function whose derivative a method computes, at a point, on a device.
@@ -195,6 +230,8 @@ class Target:
         Where the (m, n) Jacobian may be other than zero, as the user gave it; None: unknown.
     elsewhere
         A second native point like x, at which a structure must hold too; None: there is none.
+    guard
+        How a method that relies on a structure makes sure that it still holds.
     """
 
     function: Callable[..., Native]
@@ -211,6 +248,7 @@ class Target:
     intermediate: Callable[..., tuple[Native, Native]] | None = None
     pattern: Pattern | None = None
     elsewhere: Native = None
+    guard: Guarding = Guarding()
 
 
 @dataclass(frozen=True)
@@ -233,6 +271,12 @@ class Prepared:
     call: Callable[[Native], Native]
     notes: Mapping[str, str | int | float] = field(default_factory=dict)
     layout: Layout | None = None
+
+    @property
+    def layout_now(self) -> Layout | None:
+        """The layout of the next result: a guard may have found another structure since."""
+        now: Layout | None = getattr(self.call, "layout", None)
+        return now or self.layout
 
 
 class Method(ABC):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from jacbench import registry, tree
-from jacbench.backend import Native
+from jacbench.backend import Guarding, Native, Prepared
 from jacbench.errors import JacbenchError, unknown
-from jacbench.layout import SparseLayout
+from jacbench.layout import Layout, SparseLayout
 from jacbench.native_call import Call
 from jacbench.structure import formats
 from jacbench.tree import Tree
+
+Finish: TypeAlias = Callable[[Native, "Layout | None"], Any]
+"""From a method's result, and its layout, to what the user gets."""
 
 AUTO = "auto"
 """The method that is picked."""
@@ -90,6 +93,8 @@ def prepare(
     in_axis: int | None = None,
     pattern: Any = None,
     form: str = "csr",
+    guard: str = "repair",
+    guard_every: int | None = None,
 ) -> Derivative:
     """Return the Jacobian of ``f`` as a function of points like ``x``, prepared once by ``method``.
 
@@ -106,6 +111,14 @@ def prepare(
         For a method per sample: the axis of x that runs over samples.
     pattern, form
         For a sparse one, as in :func:`sparse_jacobian`.
+    guard
+        What is done where a method relies on a structure (zeros, samples that are apart, a narrow
+        middle) that is not there at a later x, as one random product of f itself tells.
+        ``repair``: the structure is found anew from that x on, and the right answer returned; an
+        error where there is none. ``raise``: an error. ``off``: nothing is looked at.
+    guard_every
+        One call in so many is looked at. None: each, unless the structure follows from the program
+        text and so holds for every x.
 
     Returns
     -------
@@ -144,16 +157,33 @@ def prepare(
             f"prepare(method={method!r}, form={form!r}): it computes {operator}: form is for a "
             "sparse one: leave it out"
         )
-    asked = Call(operator, f, x, method, chunk_size, in_axis=in_axis, pattern=pattern)
+    asked = Call(
+        operator,
+        f,
+        x,
+        method,
+        chunk_size,
+        in_axis=in_axis,
+        pattern=pattern,
+        guard=Guarding(guard, guard_every),
+    )
     return Derivative(asked, form)
 
 
 class Derivative:
-    """A derivative that was prepared for points like one: a function of x."""
+    """A derivative that was prepared for points like one: a function of x.
+
+    Attributes
+    ----------
+    notes
+        What preparing it found out: the pattern and what gave it, the guard, the way it goes.
+    """
 
     def __init__(self, asked: Call, form: str) -> None:
         self._asked = asked
-        self._call = asked.prepare().call
+        prepared = asked.prepare()
+        self._call = _answering(prepared)
+        self.notes = prepared.notes
         self._matrix = asked.backend.staged(lambda result: asked.as_matrix(asked.arranged(result)))
         self._is_like_x = _recogniser(asked.x)
         self._finish = _PREPARED[asked.operator.name](asked, form)
@@ -162,7 +192,7 @@ class Derivative:
         """Return the derivative at ``x``."""
         if not self._is_like_x(x):
             x = self._asked.like_x(x)
-        return self._finish(self._call(x))
+        return self._finish(*self._call(x))
 
     def matrix(self, x: Tree) -> Native:
         """Return the (m, n) array of a whole Jacobian at ``x``."""
@@ -173,7 +203,15 @@ class Derivative:
             )
         if not self._is_like_x(x):
             x = asked.like_x(x)
-        return self._matrix(self._call(x))
+        return self._matrix(self._call(x)[0])
+
+
+def _answering(prepared: Prepared) -> Callable[[Native], tuple[Native, Layout | None]]:
+    """Return from x to the native result and its layout, which a guard may have changed."""
+    answer: Callable[[Native], tuple[Native, Layout | None]] | None
+    answer = getattr(prepared.call, "answer", None)
+    call, known = prepared.call, prepared.layout
+    return answer or (lambda x: (call(x), known))
 
 
 def _recogniser(known: Tree) -> Callable[[Tree], bool]:
@@ -200,14 +238,15 @@ def _recogniser(known: Tree) -> Callable[[Tree], bool]:
     return lambda x: type(x) is kind and x.shape == shape and x.dtype == dtype
 
 
-def _whole(asked: Call, form: str) -> Callable[[Native], Native]:
+def _whole(asked: Call, form: str) -> Finish:
     del form
     shapes = asked.shapes_as_they_are
     alone = shapes[0] if shapes is not None and tree.is_leaf(asked.x) else None
     # staged: step by step JAX takes five times as long as for the Jacobian of a small function
     arranged = asked.backend.staged(asked.arranged)
 
-    def finish(result: Native) -> Native:
+    def finish(result: Native, made: Layout | None) -> Native:
+        del made
         if alone is not None and getattr(result, "shape", None) == alone:
             return result
         parts = tree.leaves(result)
@@ -218,28 +257,27 @@ def _whole(asked: Call, form: str) -> Callable[[Native], Native]:
     return finish
 
 
-def _sparse(asked: Call, form: str) -> Callable[[Native], Any]:
-    made = asked.layout
-    assert isinstance(made, SparseLayout)  # noqa: S101 - what the operator's methods return
-
-    def finish(result: Native) -> Any:
+def _sparse(asked: Call, form: str) -> Finish:
+    def finish(result: Native, made: Layout | None) -> Any:
+        assert isinstance(made, SparseLayout)  # noqa: S101 - what the operator's methods return
         (data,) = tree.leaves(result)
         return formats.convert(made.pattern, asked.backend.to_numpy(data), form)
 
     return finish
 
 
-def _factors(asked: Call, form: str) -> Callable[[Native], tuple[Native, Native]]:
+def _factors(asked: Call, form: str) -> Finish:
     del asked, form
 
-    def finish(result: Native) -> tuple[Native, Native]:
+    def finish(result: Native, made: Layout | None) -> tuple[Native, Native]:
+        del made
         outer, inner = tree.leaves(result)
         return outer, inner
 
     return finish
 
 
-_PREPARED: dict[str, Callable[[Call, str], Callable[[Native], Any]]] = {
+_PREPARED: dict[str, Callable[[Call, str], Finish]] = {
     "jacobian": _whole,
     "batch_jacobian": _whole,
     "sparse_jacobian": _sparse,
@@ -341,6 +379,8 @@ def sparse_jacobian(
     *,
     pattern: Any = None,
     form: str = "csr",
+    guard: str = "repair",
+    guard_every: int | None = None,
 ) -> Any:
     """Return the Jacobian of ``f`` at ``x`` by its entries that may be other than zero.
 
@@ -353,6 +393,8 @@ def sparse_jacobian(
     pattern
         Where it may be other than zero, an (m, n) SciPy sparse array or a NumPy array of booleans;
         it is checked. None: it is found.
+    guard, guard_every
+        As in :func:`prepare`.
     form
         ``csr``: a SciPy CSR array; ``banded``: what :func:`scipy.linalg.solve_banded` takes, the
         pair of bandwidths and the diagonals; ``operator``: a SciPy LinearOperator; ``dense``: a
@@ -363,16 +405,35 @@ def sparse_jacobian(
     The pattern is found anew in every call, which costs far more than the Jacobian: for many calls
     take :func:`prepare`, which keeps it.
     """
-    return prepare(f, x, _of("sparse_jacobian", method), pattern=pattern, form=form)(x)
+    prepared = prepare(
+        f,
+        x,
+        _of("sparse_jacobian", method),
+        pattern=pattern,
+        form=form,
+        guard=guard,
+        guard_every=guard_every,
+    )
+    return prepared(x)
 
 
-def factored_jacobian(f: Callable[[Any], Any], x: Tree, method: str) -> tuple[Native, Native]:
+def factored_jacobian(
+    f: Callable[[Any], Any],
+    x: Tree,
+    method: str,
+    *,
+    guard: str = "repair",
+    guard_every: int | None = None,
+) -> tuple[Native, Native]:
     """Return ``(Jg, Jh)``, of shapes (m, k) and (k, n), whose product is the Jacobian of ``f``.
 
     Parameters, and errors, are those of :func:`jacobian`; ``method`` is one whose operator is
-    ``factored_jacobian``: ``jax.factors``, ...
+    ``factored_jacobian``: ``jax.factors``, ...; ``guard`` and ``guard_every`` are those of
+    :func:`prepare`.
     """
-    pair: tuple[Native, Native] = prepare(f, x, _of("factored_jacobian", method))(x)
+    method = _of("factored_jacobian", method)
+    pair: tuple[Native, Native]
+    pair = prepare(f, x, method, guard=guard, guard_every=guard_every)(x)
     return pair
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jacbench import interaction, layout, nearby, operators, registry, tree
-from jacbench.backend import Backend, Method, Native, Prepared, Target, UnfitError
+from jacbench.backend import Backend, Guarding, Method, Native, Prepared, Target, UnfitError
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array, Layout, Shape
 from jacbench.operators.operator import Sizes
@@ -34,6 +34,7 @@ class Call:
         in_axis: int | None = None,
         has_aux: bool = False,
         pattern: Any = None,
+        guard: Guarding = Guarding(),  # noqa: B008 - frozen
     ) -> None:
         self.who = f"{operator}(method={method!r})"
         self.operator = operators.get(operator)
@@ -51,6 +52,7 @@ class Call:
         self.x = tree.map_leaves(lambda leaf: _input(self.who, self.backend, leaf), x)
         self.has_aux = has_aux
         self.pattern = None if pattern is None else Pattern.of(pattern)
+        self.guard = guard
         self.layout: Layout | None = None
         if operator == "batch_jacobian" and in_axis is None:
             raise JacbenchError(
@@ -117,7 +119,10 @@ class Call:
 
     def call(self, vector: Any = None) -> Native:
         """Prepare the method and call it at x."""
-        return self.prepare(vector).call(self.x)
+        prepared = self.prepare(vector)
+        result = prepared.call(self.x)
+        self.layout = prepared.layout_now or self.layout
+        return result
 
     def prepare(self, vector: Any = None) -> Prepared:
         """Prepare the method for x and points like it."""
@@ -172,6 +177,7 @@ class Call:
             has_aux=self.has_aux,
             pattern=self.pattern,
             elsewhere=self._elsewhere() if self.method.info.structure else None,
+            guard=self.guard,
         )
 
     def _elsewhere(self) -> Tree:

@@ -77,7 +77,7 @@ class Trial:
         self.error = 0.0
         self.repeat_error = 0.0
         self.known_fault: KnownFault | None = None
-        self.layout: Layout | None = None
+        self.prepared: Prepared | None = None
 
     def run(self) -> Settled:
         """Go through the steps in their order."""
@@ -90,7 +90,7 @@ class Trial:
         start = time.perf_counter()
         prepared = self.method.prepare(target)
         prepare_s = time.perf_counter() - start
-        self.layout = prepared.layout
+        self.prepared = prepared
 
         first_call_s = self._check_calls(prepared, target, x, other)
         if self.known_fault is not None:
@@ -328,7 +328,8 @@ class Trial:
         return [self.backend.to_numpy(a) for a in tree.leaves(native) if self.backend.is_array(a)]
 
     def _layout(self, target: Target) -> Layout:
-        return self.layout or self.method.layout(target)
+        now = None if self.prepared is None else self.prepared.layout_now
+        return now or self.method.layout(target)
 
     def _matrix(self, arrays: Sequence[Array], layout: Layout) -> Array:
         rows, _ = self.operator.shapes(self.sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,11 +11,13 @@ import numpy as np
 from autograd.differential_operators import make_jvp, make_vjp
 
 from jacbench import layout, tree
-from jacbench.backend import Prepared, Target
+from jacbench.backend import Target
 from jacbench.errors import JacbenchError
-from jacbench.structure import sparsity
+from jacbench.layout import Array
+from jacbench.structure import guard, sparsity
 from jacbench.structure.compression import Compression
 from jacbench.structure.fastest import fastest
+from jacbench.structure.guard import Structured, StructuredMethod
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.verification import Products
 from jacbench_autograd.method import AutogradMethod, same, unary
@@ -22,11 +25,11 @@ from jacbench_autograd.method import AutogradMethod, same, unary
 if TYPE_CHECKING:
     from jacbench.layout import Layout
 
-Pass: TypeAlias = Callable[[Any], Any]
-"""Takes x and returns the stacked products, flat."""
+Pass: TypeAlias = Callable[[Any, Any], Any]
+"""Takes x, and a list of more vectors; returns the products, stacked to (count, ...)."""
 
 
-class Coloured(AutogradMethod):
+class Coloured(StructuredMethod, AutogradMethod):
     """Compressed products, their entries put into a dense (m, n) matrix."""
 
     def layout(self, target: Target) -> Layout:
@@ -34,33 +37,44 @@ class Coloured(AutogradMethod):
         del target
         return layout.MATRIX
 
-    def prepare(self, target: Target) -> Prepared:
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern; try forward and back where both will do."""
-        plan = sparsity.plan(target, products(target))
-        ways: dict[str, Pass] = {}
-        count: dict[str, int] = {}
-        for one in plan.compressions:
-            ways[one.by] = self.arranged(one, passes(target, one))
-            count[one.by] = one.count
+        plan = sparsity.plan(target, products(target), before=before)
+        runs: dict[str, tuple[Compression, Pass, Callable[[Array], Array]]] = {
+            one.by: (one, passes(target, one), self.arranged(one)) for one in plan.compressions
+        }
+        ways: dict[str, Callable[[Any], Array]]
+        ways = {name: _alone(run, arranged) for name, (_, run, arranged) in runs.items()}
         x = target.x
         chosen = fastest({name: functools.partial(way, x) for name, way in ways.items()}, same)
-        notes = {**plan.notes, "compressed_by": chosen, "colours": count[chosen]}
-        return Prepared(ways[chosen], notes, self.result_layout(plan.pattern))
+        used, run, arranged = runs[chosen]
+        return Structured(
+            call=ways[chosen],
+            held=_held(target, used, run, arranged),
+            layout=self.result_layout(plan.pattern),
+            notes={**plan.notes, "compressed_by": used.by, "colours": used.count},
+            everywhere=plan.everywhere,
+            side=used.by,
+            pattern=plan.pattern,
+        )
+
+    def products_at(self, target: Target, x: Any) -> Products:
+        """Return products by autograd, forward and back."""
+        return products_at(target, x)
 
     def result_layout(self, pattern: Pattern) -> Layout | None:
         """Return the layout that only the pattern reveals; None: that of ``layout``."""
         del pattern
         return None
 
-    def arranged(self, compression: Compression, run: Pass) -> Callable[[Any], Any]:
-        """Return the call: run the passes and put every entry in its place."""
+    def arranged(self, compression: Compression) -> Callable[[Array], Array]:
+        """Return what puts every entry of the stacked products in its place."""
         m, n = compression.pattern.shape
-        gather, places = compression.gather, compression.places
+        places = compression.places
 
-        def dense(x: Any) -> Any:
-            data = run(x)[gather]
-            flat = np.zeros(m * n, dtype=data.dtype)
-            flat[places] = data
+        def dense(stacked: Array) -> Array:
+            flat = np.zeros(m * n, dtype=stacked.dtype)
+            flat[places] = compression.data(stacked)
             return flat.reshape(m, n)
 
         return dense
@@ -82,10 +96,34 @@ class ColouredCsr(Coloured):
         """Return (nnz,)."""
         return layout.sparse(pattern)
 
-    def arranged(self, compression: Compression, run: Pass) -> Callable[[Any], Any]:
-        """Return the call: run the passes and take every entry from its place."""
-        gather = compression.gather
-        return lambda x: run(x)[gather]
+    def arranged(self, compression: Compression) -> Callable[[Array], Array]:
+        """Return what takes every entry of the stacked products from its place."""
+        return compression.data
+
+
+def _alone(run: Pass, arranged: Callable[[Array], Array]) -> Callable[[Any], Array]:
+    return lambda x: arranged(run(x, []))
+
+
+def _held(
+    target: Target, compression: Compression, run: Pass, arranged: Callable[[Array], Array]
+) -> Callable[[Any, int], tuple[Array, float, float]]:
+    """Return the call with one more product, which the entries of all others have to add up to."""
+    m, n = compression.pattern.shape
+    size, width = (n, m) if compression.by == "columns" else (m, n)
+    item = np.dtype(target.dtype).itemsize
+    drawn = guard.vectors(size, target.dtype, item * (size + compression.count * width))
+    given = [_in_shape(target, compression.by, vector[None]) for vector in drawn]
+    partners = [compression.partners(vector) for vector in drawn]
+
+    def held(x: Any, number: int) -> tuple[Array, float, float]:
+        number %= len(given)
+        stacked = run(x, given[number])
+        alone, one = stacked[:-1], stacked[-1]
+        apart = (alone * partners[number]).sum(axis=0) - one
+        return arranged(alone), float(abs(apart).max()), float(abs(one).max())
+
+    return held
 
 
 # --- passes ---
@@ -93,37 +131,47 @@ class ColouredCsr(Coloured):
 
 def passes(target: Target, compression: Compression) -> Pass:
     """Return ``make_jvp``, traced anew for each colour, or ``make_vjp``, traced once."""
-    vectors = compression.seeds(target.dtype)
-    if compression.by == "columns":
-        return _pushed(target, vectors)
-    return _pulled(target, vectors)
+    return _pass(target, compression.by, compression.seeds(target.dtype))
 
 
-def _pushed(target: Target, vectors: Any) -> Pass:
-    jvp_at, tangents = make_jvp(unary(target)), _like_x(target, vectors)
+def _pass(target: Target, by: str, vectors: Array) -> Pass:
+    made = _pushed if by == "columns" else _pulled
+    return made(target, _in_shape(target, by, vectors))
 
-    def run(x: Any) -> Any:
+
+def _pushed(target: Target, tangents: list[Any]) -> Pass:
+    jvp_at, m = make_jvp(unary(target)), math.prod(target.y_shape)
+
+    def run(x: Any, more: list[Any]) -> Any:
         push = jvp_at(x)
-        return np.concatenate([push(tangent)[1].reshape(-1) for tangent in tangents])
+        given = [*tangents, *more]
+        stacked = np.empty((len(given), m), dtype=target.dtype)
+        for row, tangent in zip(stacked, given, strict=True):
+            row[:] = push(tangent)[1].reshape(-1)
+        return stacked
 
     return run
 
 
-def _pulled(target: Target, vectors: Any) -> Pass:
-    vjp_at, cotangents = make_vjp(unary(target)), list(vectors.reshape(-1, *target.y_shape))
+def _pulled(target: Target, cotangents: list[Any]) -> Pass:
+    vjp_at, n = make_vjp(unary(target)), sum(leaf.size for leaf in tree.leaves(target.x))
 
-    def run(x: Any) -> Any:
+    def run(x: Any, more: list[Any]) -> Any:
         pull, _ = vjp_at(x)
-        parts: list[Any] = []
-        for cotangent in cotangents:
-            parts += tree.leaves(pull(cotangent))
-        return np.concatenate([part.reshape(-1) for part in parts])
+        given = [*cotangents, *more]
+        stacked = np.empty((len(given), n), dtype=target.dtype)
+        for row, cotangent in zip(stacked, given, strict=True):
+            parts = [leaf.reshape(-1) for leaf in tree.leaves(pull(cotangent))]
+            np.concatenate(parts, out=row)
+        return stacked
 
     return run
 
 
-def _like_x(target: Target, vectors: Any) -> list[Any]:
-    """Return (k, n) vectors as k trees like x."""
+def _in_shape(target: Target, by: str, vectors: Array) -> list[Any]:
+    """Return (k, n) vectors as k trees like x, or (k, m) ones as k arrays like y."""
+    if by == "rows":
+        return [vector.reshape(target.y_shape) for vector in vectors]
     leaves = tree.leaves(target.x)
     ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
     return [
@@ -139,20 +187,17 @@ def _like_x(target: Target, vectors: Any) -> list[Any]:
 
 
 def products(target: Target) -> list[Products]:
-    """Return products at x and elsewhere, one vector at a time."""
+    """Return products at x and elsewhere."""
+    return [products_at(target, x) for x in (target.x, target.elsewhere) if x is not None]
 
-    def product(maker: Callable[[Target, Any], Pass], x: Any) -> Callable[[Any], Any]:
-        def of_vectors(vectors: Any) -> Any:
-            run = maker(target, vectors.astype(target.dtype))
-            return run(x).reshape(len(vectors), -1)
 
-        return of_vectors
+def products_at(target: Target, x: Any) -> Products:
+    """Return products at x, one vector at a time."""
 
-    return [
-        Products(product(_pushed, x), product(_pulled, x))
-        for x in (target.x, target.elsewhere)
-        if x is not None
-    ]
+    def product(by: str) -> Callable[[Any], Any]:
+        return lambda vectors: _pass(target, by, vectors.astype(target.dtype))(x, [])
+
+    return Products(product("columns"), product("rows"))
 
 
 METHODS = (Coloured("autograd.coloured"), ColouredCsr("autograd.coloured-csr"))

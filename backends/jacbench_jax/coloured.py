@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,17 +16,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jacbench import layout, tree
-from jacbench.backend import Chunking, Prepared, Target, UnfitError
+from jacbench.backend import Chunking, Target, UnfitError
 from jacbench.errors import JacbenchError
 from jacbench.scrub import one_line
-from jacbench.structure import sparsity
+from jacbench.structure import guard, sparsity
 from jacbench.structure.compression import Compression
+from jacbench.structure.guard import Structured, StructuredMethod
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.probing import Product
 from jacbench.structure.search import shape_of
+from jacbench.structure.sparsity import Detection
 from jacbench.structure.verification import Products
-from jacbench_jax.method import JaxMethod, first_ready
-from jacbench_jax.staged import memory
+from jacbench_jax import guarded
+from jacbench_jax.method import JaxMethod
 
 if TYPE_CHECKING:
     from jacbench.layout import Layout
@@ -41,7 +44,7 @@ AT_ONCE = 16
 """Vectors per compiled product: one executable, whatever number is asked for."""
 
 
-class Coloured(JaxMethod):
+class Coloured(StructuredMethod, JaxMethod):
     """Compressed products as one executable; the dense (m, n) matrix."""
 
     chunking: Chunking = "chunked"
@@ -51,27 +54,40 @@ class Coloured(JaxMethod):
         del target
         return layout.MATRIX
 
-    def prepare(self, target: Target) -> Prepared:
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern, compile the products and what puts them in place."""
-        plan = sparsity.plan(target, products(target), detection(target))
+        plan = sparsity.plan(target, products(target), detection(target), before=before)
         best = plan.best
-        products_at = stacked(target, best.by, target.chunk_size)
+        products_of = stacked(target, best.by, target.chunk_size)
         vectors = _beside(target, _in_shape(target, best.by, best.seeds(target.dtype)))
         places = _beside(target, self.places(best))
 
-        def with_all(x: Any, rest: tuple[Any, ...]) -> Any:
-            constants, vectors, places = rest
-            return self.arranged(products_at(x, vectors, constants), best.pattern, places)
-
-        def with_constants(x: Any, rest: tuple[Any, ...]) -> Any:
-            return with_all(x, (*rest, vectors, places))
-
         embedded = sum(leaf.nbytes for leaf in tree.leaves((vectors, places))) <= EMBEDDED
         rest = (target.constants,) if embedded else (target.constants, vectors, places)
-        function = with_constants if embedded else with_all
-        compiled = jax.jit(function).lower(target.x, rest).compile()
-        notes = {**plan.notes, **memory(compiled)}
-        return Prepared(first_ready(compiled, rest), notes, self.result_layout(best.pattern))
+
+        def whole(x: Any, rest: tuple[Any, ...]) -> tuple[Any, Any]:
+            constants, *given = rest
+            own_vectors, own_places = given or (vectors, places)
+            found = products_of(x, own_vectors, constants)
+            return self.arranged(found, best.pattern, own_places), found
+
+        def apart(x: Any, found: Any, rest: tuple[Any, ...], more: Any) -> tuple[Any, Any]:
+            vector, partners = more
+            (one,) = stacked(target, best.by)(x, vector, rest[0])
+            return jnp.sum(found * partners, axis=0) - one, one
+
+        made = Structured(
+            layout=self.result_layout(best.pattern),
+            notes=plan.notes,
+            everywhere=plan.everywhere,
+            side=best.by,
+            pattern=best.pattern,
+        )
+        return guarded.compiled(target, made, whole, rest, apart, lambda: _more(target, best))
+
+    def products_at(self, target: Target, x: Any) -> Products:
+        """Return products by JAX, forward and back."""
+        return products(replace(target, x=x, elsewhere=None))[0]
 
     def result_layout(self, pattern: Pattern) -> Layout | None:
         """Return the layout that only the pattern reveals; None: that of ``layout``."""
@@ -116,6 +132,18 @@ class ColouredCsr(Coloured):
         """Take each entry from its place."""
         del pattern
         return _taken(products, *places)
+
+
+def _more(target: Target, best: Compression) -> list[Any]:
+    """Return random vectors, each with what the products are multiplied with to add up to its."""
+    m, n = best.pattern.shape
+    size, width = (n, m) if best.by == "columns" else (m, n)
+    item = np.dtype(target.dtype).itemsize
+    drawn = guard.vectors(size, target.dtype, item * (size + best.count * width))
+    return [
+        _beside(target, (_in_shape(target, best.by, vector[None]), best.partners(vector)))
+        for vector in drawn
+    ]
 
 
 def _in_products(best: Compression) -> Any:
@@ -163,11 +191,11 @@ def _beside(target: Target, value: Any) -> Any:
 def _in_shape(target: Target, by: str, vectors: Any) -> Any:
     """Return (k, n) tangents as a tree like x, or (k, m) cotangents like y, k in front of each."""
     if by == "rows":
-        return vectors.reshape(-1, *target.y_shape)
+        return vectors.reshape(len(vectors), *target.y_shape)
     leaves = tree.leaves(target.x)
     ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
     parts = [
-        part.reshape(-1, *leaf.shape)
+        part.reshape(len(vectors), *leaf.shape)
         for part, leaf in zip(np.split(vectors, ends, axis=1), leaves, strict=True)
     ]
     return tree.unflatten(target.x, parts)
@@ -176,8 +204,11 @@ def _in_shape(target: Target, by: str, vectors: Any) -> Any:
 def stacked(target: Target, by: str, chunk: int | None = None) -> Callable[..., Any]:
     """Return ``(x, vectors, constants)`` to k products as rows, ``chunk`` of them at a time."""
     function = target.function
+    width = shape_of(target)[0 if by == "columns" else 1]
 
     def mapped(of_one: Callable[[Any], Any], vectors: Any) -> Any:
+        if not len(tree.first(vectors)):
+            return jnp.zeros((0, width), target.dtype)
         if chunk is None or chunk >= len(tree.first(vectors)):
             return jax.vmap(of_one)(vectors)
         return jax.lax.map(of_one, vectors, batch_size=chunk)
@@ -229,11 +260,11 @@ def products(target: Target) -> list[Products]:
 # --- patterns by tracing ---
 
 
-def detection(target: Target) -> tuple[str, Callable[[], Pattern]] | None:
-    """Return how asdex finds the pattern, and its name; None where it is not installed."""
+def detection(target: Target) -> list[Detection]:
+    """Return what finds the pattern from the program text: asdex, where it is installed."""
     if importlib.util.find_spec("asdex") is None:
-        return None
-    return "asdex", lambda: traced_pattern(target)
+        return []
+    return [("asdex", lambda: traced_pattern(target))]
 
 
 def traced_pattern(target: Target) -> Pattern:

@@ -68,7 +68,7 @@ class Asdex(Library):
 
     def plan(self, target: Target) -> sparsity.Plan:
         """Take the pattern that is given, else asdex's own alone."""
-        detect = "asdex", lambda: coloured.traced_pattern(target)
+        detect = [("asdex", lambda: coloured.traced_pattern(target))]
         return sparsity.plan(target, coloured.products(target), detect, probe=False)
 
     def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:

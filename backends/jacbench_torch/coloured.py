@@ -7,19 +7,22 @@ Preparing tries those that the pattern allows, and keeps one.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import torch
 from torch.autograd import forward_ad
 from torch.func import jvp, vmap
 
 from jacbench import layout, tree
-from jacbench.backend import Chunking, Prepared, Target
+from jacbench.backend import Chunking, Target
 from jacbench.errors import JacbenchError
-from jacbench.structure import sparsity
+from jacbench.structure import guard, sparsity
 from jacbench.structure.compression import Compression
 from jacbench.structure.fastest import fastest
+from jacbench.structure.guard import Structured, StructuredMethod
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.probing import Product
 from jacbench.structure.verification import Products
@@ -36,11 +39,11 @@ from jacbench_torch.method import (
 if TYPE_CHECKING:
     from jacbench.layout import Layout
 
-Pass: TypeAlias = Callable[[Any], torch.Tensor]
-"""Takes x and returns the stacked products, flat."""
+Pass: TypeAlias = Callable[[Any, Any], torch.Tensor]
+"""Takes x, and one more vector or None; returns the products, stacked to (count, ...)."""
 
 
-class Coloured(TorchMethod):
+class Coloured(StructuredMethod, TorchMethod):
     """Compressed products, their entries put into a dense (m, n) matrix."""
 
     chunking: Chunking = "chunked"
@@ -50,24 +53,37 @@ class Coloured(TorchMethod):
         del target
         return layout.MATRIX
 
-    def prepare(self, target: Target) -> Prepared:
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern; try the passes and keep the fastest."""
-        plan = sparsity.plan(target, products(target))
-        ways, of_way = {}, {}
+        plan = sparsity.plan(target, products(target), before=before)
+        ways, runs = {}, {}
         for one in plan.compressions:
             for name, run in passes(target, one).items():
-                ways[name] = prepared(self.arranged(one, run, target), target).call
-                of_way[name] = one
+                arranged = self.arranged(one, target)
+                ways[name] = prepared(_alone(run, arranged), target).call
+                runs[name] = one, run, arranged
         x = target.x
         chosen = fastest({name: functools.partial(way, x) for name, way in ways.items()}, same)
-        used = of_way[chosen]
+        used, run, arranged = runs[chosen]
         notes = {
             **plan.notes,
             "compressed_by": used.by,
             "colours": used.count,
             "passes": chosen,
         }
-        return Prepared(ways[chosen], notes, self.result_layout(plan.pattern))
+        return Structured(
+            call=ways[chosen],
+            held=_held(target, used, run, arranged),
+            layout=self.result_layout(plan.pattern),
+            notes=notes,
+            everywhere=plan.everywhere,
+            side=used.by,
+            pattern=plan.pattern,
+        )
+
+    def products_at(self, target: Target, x: Any) -> Products:
+        """Return products by autograd, forward and back."""
+        return products_at(target, x)
 
     def result_layout(self, pattern: Pattern) -> Layout | None:
         """Return the layout that only the pattern reveals; None: that of ``layout``."""
@@ -75,14 +91,14 @@ class Coloured(TorchMethod):
         return None
 
     def arranged(
-        self, compression: Compression, run: Pass, target: Target
-    ) -> Callable[[Any], torch.Tensor]:
-        """Return the call: run the passes and put every entry in its place."""
+        self, compression: Compression, target: Target
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return what puts every entry of the stacked products in its place."""
         m, n = compression.pattern.shape
         gather, places = _indices(compression.gather, target), _indices(compression.places, target)
 
-        def dense(x: Any) -> torch.Tensor:
-            data = run(x)[gather]
+        def dense(stacked: torch.Tensor) -> torch.Tensor:
+            data = stacked.reshape(-1)[gather]
             flat = torch.zeros(m * n, dtype=data.dtype, device=data.device)
             return flat.scatter_(0, places, data).reshape(m, n)
 
@@ -106,11 +122,47 @@ class ColouredCsr(Coloured):
         return layout.sparse(pattern)
 
     def arranged(
-        self, compression: Compression, run: Pass, target: Target
-    ) -> Callable[[Any], torch.Tensor]:
-        """Return the call: run the passes and take every entry from its place."""
+        self, compression: Compression, target: Target
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return what takes every entry of the stacked products from its place."""
         gather = _indices(compression.gather, target)
-        return lambda x: run(x).index_select(0, gather)
+        return lambda stacked: stacked.reshape(-1).index_select(0, gather)
+
+
+def _alone(
+    run: Pass, arranged: Callable[[torch.Tensor], torch.Tensor]
+) -> Callable[[Any], torch.Tensor]:
+    return lambda x: arranged(run(x, None))
+
+
+def _held(
+    target: Target,
+    compression: Compression,
+    run: Pass,
+    arranged: Callable[[torch.Tensor], torch.Tensor],
+) -> Callable[[Any, int], tuple[torch.Tensor, float, float]]:
+    """Return the call with one more product, which the entries of all others have to add up to."""
+    shape = compression.pattern.shape
+    size = shape[1] if compression.by == "columns" else shape[0]
+    width = shape[0] if compression.by == "columns" else shape[1]
+    item = tree.first(target.x).element_size()
+    drawn = guard.vectors(size, target.dtype, item * (size + compression.count * width))
+    minus = np.full((1, width), -1.0, dtype=target.dtype)
+    partners = [
+        _vectors(target, np.concatenate([compression.partners(vector), minus])) for vector in drawn
+    ]
+    more = [_in_shape(target, compression.by, _vectors(target, vector[None])) for vector in drawn]
+    norm, largest = torch.linalg.vector_norm, float("inf")
+
+    def held(x: Any, number: int) -> tuple[torch.Tensor, float, float]:
+        number %= len(more)
+        stacked = run(x, more[number])
+        found = arranged(stacked)
+        apart = (stacked * partners[number]).sum(0)
+        gap, asked = norm(apart, largest), norm(stacked[-1], largest)
+        return found, gap.item(), asked.item()
+
+    return held
 
 
 def _indices(places: Any, target: Target) -> torch.Tensor:
@@ -123,46 +175,71 @@ def _indices(places: Any, target: Target) -> torch.Tensor:
 def passes(target: Target, compression: Compression) -> dict[str, Pass]:
     """Return the ways to all products of one compression, by name."""
     vectors = _vectors(target, compression.seeds(target.dtype))
+    seeds = _in_shape(target, compression.by, vectors)
     if compression.by == "columns":
-        tangents = _like_x(target, vectors)
         # a pass back is the graph's own, and under no_grad there would be none
         return {
-            "forward, mapped": without_graph(_pushed_at_once(target, tangents), target),
-            "forward, one by one": without_graph(_pushed_in_turn(target, tangents), target),
+            "forward, mapped": without_graph(_pushed_at_once(target, seeds), target),
+            "forward, one by one": without_graph(_pushed_in_turn(target, seeds), target),
         }
-    cotangents = vectors.reshape(-1, *target.y_shape)
     return {
-        "back, one by one": _pulled_in_turn(target, cotangents),
-        "back, mapped": _pulled_at_once(target, cotangents),
+        "back, one by one": _pulled_in_turn(target, seeds),
+        "back, mapped": _pulled_at_once(target, seeds),
     }
+
+
+def _joined(seeds: Any, more: Any) -> Any:
+    """Return the vectors and one more, each a tree with the vectors along the first axis."""
+    if more is None:
+        return seeds
+    if isinstance(seeds, torch.Tensor):
+        return torch.cat((seeds, more))
+    leaves = zip(tree.leaves(seeds), tree.leaves(more), strict=True)
+    return tree.unflatten(seeds, [torch.cat(pair) for pair in leaves])
+
+
+def _none(x: Any, width: int) -> torch.Tensor:
+    """Return the products of no vectors."""
+    like: torch.Tensor = tree.first(x)
+    return like.new_zeros(0, width)
+
+
+def _in_turn(seeds: Any) -> list[Any]:
+    """Return each vector as the list of its leaves."""
+    return list(zip(*(leaf.unbind(0) for leaf in tree.leaves(seeds)), strict=True))
 
 
 def _pushed_at_once(target: Target, tangents: Any) -> Pass:
     of_x, chunk = unary(target), target.chunk_size
 
-    def run(x: Any) -> torch.Tensor:
+    def run(x: Any, more: Any) -> torch.Tensor:
         def push(tangent: Any) -> Any:
             return jvp(of_x, (x,), (tangent,))[1]
 
-        pushed: torch.Tensor = vmap(push, chunk_size=chunk)(tangents)
-        return pushed.reshape(-1)
+        given = _joined(tangents, more)
+        count = len(tree.first(given))
+        if not count:
+            return _none(x, math.prod(target.y_shape))
+        pushed: torch.Tensor = vmap(push, chunk_size=chunk)(given)
+        return pushed.reshape(count, -1)
 
     return run
 
 
 def _pushed_in_turn(target: Target, tangents: Any) -> Pass:
-    of_x = unary(target)
-    each = list(zip(*(leaf.unbind(0) for leaf in tree.leaves(tangents)), strict=True))
+    of_x, each = unary(target), _in_turn(tangents)
 
-    def run(x: Any) -> torch.Tensor:
+    def run(x: Any, more: Any) -> torch.Tensor:
         leaves, pushed = tree.leaves(x), []
-        for tangent in each:
+        for tangent in each if more is None else [*each, *_in_turn(more)]:
             with forward_ad.dual_level():
                 duals = tuple(map(forward_ad.make_dual, leaves, tangent))
                 primal, out = forward_ad.unpack_dual(of_x(tree.unflatten(x, duals)))
                 out = torch.zeros_like(primal) if out is None else out
                 pushed.append(out.reshape(-1))
-        return torch.cat(pushed)
+        if not pushed:
+            return _none(x, math.prod(target.y_shape))
+        return torch.stack(pushed)
 
     return run
 
@@ -170,25 +247,32 @@ def _pushed_in_turn(target: Target, tangents: Any) -> Pass:
 def _pulled_in_turn(target: Target, cotangents: torch.Tensor) -> Pass:
     of_x, each = unary(target), cotangents.unbind(0)
 
-    def run(x: Any) -> torch.Tensor:
+    def run(x: Any, more: Any) -> torch.Tensor:
         leaves = detached(x)
         y = of_x(tree.unflatten(x, leaves))
         parts: list[torch.Tensor] = []
-        for cotangent in each:
+        given = each if more is None else (*each, *more.unbind(0))
+        for cotangent in given:
             parts += gradients(y, leaves, cotangent, retain_graph=True)
-        return torch.cat([part.reshape(-1) for part in parts])
+        if not parts:
+            return _none(x, sum(leaf.numel() for leaf in leaves))
+        return torch.cat([part.reshape(-1) for part in parts]).reshape(len(given), -1)
 
     return run
 
 
 def _pulled_at_once(target: Target, cotangents: torch.Tensor) -> Pass:
     of_x = unary(target)
-    chunks = cotangents.split(target.chunk_size or len(cotangents))
 
-    def run(x: Any) -> torch.Tensor:
+    def run(x: Any, more: Any) -> torch.Tensor:
         leaves = detached(x)
         y = of_x(tree.unflatten(x, leaves))
-        return torch.cat([_flat(_batched(y, leaves, chunk), len(chunk)) for chunk in chunks])
+        given = _joined(cotangents, more)
+        if not len(given):
+            return _none(x, sum(leaf.numel() for leaf in leaves))
+        chunks = given.split(target.chunk_size or len(given))
+        flat = [_flat(_batched(y, leaves, chunk), len(chunk)) for chunk in chunks]
+        return flat[0] if len(flat) == 1 else torch.cat(flat)
 
     return run
 
@@ -208,10 +292,9 @@ def _batched(y: torch.Tensor, leaves: list[torch.Tensor], chunk: torch.Tensor) -
 
 
 def _flat(parts: list[torch.Tensor], count: int) -> torch.Tensor:
-    """Return leaves of shape (count,) + leaf.shape as (count, n), flattened."""
+    """Return leaves of shape (count,) + leaf.shape as (count, n)."""
     rows = [part.reshape(count, -1) for part in parts]
-    whole = rows[0] if len(rows) == 1 else torch.cat(rows, dim=1)
-    return whole.reshape(-1)
+    return rows[0] if len(rows) == 1 else torch.cat(rows, dim=1)
 
 
 # --- products ---
@@ -222,47 +305,46 @@ def _vectors(target: Target, vectors: Any) -> torch.Tensor:
     return torch.as_tensor(vectors, dtype=leaf.dtype, device=leaf.device)
 
 
-def _like_x(target: Target, vectors: torch.Tensor) -> Any:
-    """Return (k, n) vectors as a tree like x, each leaf of shape (k,) + leaf.shape."""
+def _in_shape(target: Target, by: str, vectors: torch.Tensor) -> Any:
+    """Return (k, n) vectors as a tree like x, or (k, m) ones like y, k in front of each."""
+    if by == "rows":
+        return vectors.reshape(len(vectors), *target.y_shape)
     leaves = tree.leaves(target.x)
     parts = vectors.split([leaf.numel() for leaf in leaves], dim=1)
-    shaped = [part.reshape(-1, *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    shaped = [
+        part.reshape(len(vectors), *leaf.shape) for part, leaf in zip(parts, leaves, strict=True)
+    ]
     return tree.unflatten(target.x, shaped)
 
 
 def products(target: Target) -> list[Products]:
-    """Return products at x and elsewhere, on NumPy arrays; mapped where the function can be."""
+    """Return products at x and elsewhere."""
+    return [products_at(target, x) for x in (target.x, target.elsewhere) if x is not None]
 
-    def product(at_once: Any, in_turn: Any, shaped: Any, x: Any) -> Product:
+
+def products_at(target: Target, x: Any) -> Products:
+    """Return products at x, on NumPy arrays; mapped where the function can be."""
+
+    def product(by: str, at_once: Any, in_turn: Any) -> Product:
         makers = [at_once, in_turn]
 
         def of_vectors(vectors: Any) -> Any:
-            given = shaped(_vectors(target, vectors))
+            given = _in_shape(target, by, _vectors(target, vectors))
             try:
-                made = makers[0](target, given)(x)
+                made = makers[0](target, given)(x, None)
             except Exception:
                 if len(makers) == 1:
                     raise
                 del makers[0]  # what cannot be mapped goes one by one from here on
-                made = makers[0](target, given)(x)
+                made = makers[0](target, given)(x, None)
             return made.detach().cpu().numpy().reshape(len(vectors), -1)
 
         return of_vectors
 
-    def like_x(vectors: torch.Tensor) -> Any:
-        return _like_x(target, vectors)
-
-    def like_y(vectors: torch.Tensor) -> Any:
-        return vectors.reshape(-1, *target.y_shape)
-
-    return [
-        Products(
-            product(_pushed_at_once, _pushed_in_turn, like_x, x),
-            product(_pulled_at_once, _pulled_in_turn, like_y, x),
-        )
-        for x in (target.x, target.elsewhere)
-        if x is not None
-    ]
+    return Products(
+        product("columns", _pushed_at_once, _pushed_in_turn),
+        product("rows", _pulled_at_once, _pulled_in_turn),
+    )
 
 
 METHODS = (Coloured("torch.coloured"), ColouredCsr("torch.coloured-csr"))

@@ -67,7 +67,7 @@ def prepared(call: Callable[[Any], Any], target: Target, **notes: str | int) -> 
     return Prepared(synchronised, notes)
 
 
-def without_graph(call: Callable[[Any], Any], target: Target) -> Callable[[Any], Any]:
+def without_graph(call: Callable[..., Any], target: Target) -> Callable[..., Any]:
     """Return ``call``, under ``no_grad`` where else what it returns would be part of a graph.
 
     ``torch.func`` gives results that can be differentiated once more by whatever the function

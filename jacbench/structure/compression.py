@@ -56,6 +56,25 @@ class Compression:
         """Where each entry stands in the flattened (m, n) matrix, ascending; of shape (nnz,)."""
         return np.asarray(self.pattern.rows * self.pattern.shape[1] + self.pattern.indices)
 
+    def partners(self, vector: Array) -> Array:
+        """Return what the products are multiplied with, entry by entry, to add up to another one.
+
+        The sum over the first axis is then J v for a ``vector`` v of n entries, by columns, or u J
+        for one of m, by rows.
+
+        Returns
+        -------
+        Array
+            Of the shape of the stacked products.
+        """
+        m, n = self.pattern.shape
+        rows, columns = self.pattern.rows, self.pattern.indices
+        of = vector[columns if self.by == "columns" else rows]
+        width = m if self.by == "columns" else n
+        found = np.zeros(self.count * width, dtype=vector.dtype)
+        found[self.gather] = of
+        return found.reshape(self.count, width)
+
     def data(self, products: Array) -> Array:
         """Return the CSR data, (nnz,), from the stacked products."""
         return np.asarray(products.reshape(-1)[self.gather])

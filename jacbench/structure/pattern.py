@@ -64,6 +64,11 @@ class Pattern:
         m, n = rows.shape
         return cls((m, n), rows.indptr.astype(np.int64), rows.indices.astype(np.int64))
 
+    def union(self, other: Pattern) -> Pattern:
+        """Return the places of both, of patterns of one shape."""
+        ones, others = (p.csr(np.ones(p.nnz, dtype=np.int8)) for p in (self, other))
+        return Pattern.of(ones + others)
+
     @property
     def nnz(self) -> int:
         """The number of places."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -39,11 +41,14 @@ class Plan:
         follows where it needs hardly more.
     notes
         What was found, for the results file.
+    everywhere
+        True where the pattern follows from the program text, so that it holds for every x.
     """
 
     pattern: Pattern
     compressions: tuple[Compression, ...]
     notes: dict[str, str | int | float]
+    everywhere: bool = False
 
     @property
     def best(self) -> Compression:
@@ -56,12 +61,17 @@ class Plan:
         return replace(self, notes={"pattern": by, **self.notes, **because})
 
 
+Detection: TypeAlias = tuple[str, Callable[[], Pattern]]
+"""What finds, from the program text, a pattern that holds for every x; and its name."""
+
+
 def plan(
     target: Target,
     points: Sequence[Products],
-    detect: tuple[str, Callable[[], Pattern]] | None = None,
+    detect: Sequence[Detection] = (),
     *,
     probe: bool = True,
+    before: Pattern | None = None,
 ) -> Plan:
     """Find the pattern, check it at every point and compress it.
 
@@ -72,9 +82,11 @@ def plan(
     points
         Products with J at x, and elsewhere.
     detect
-        What finds a pattern without products, and its name: tried before products are.
+        What finds a pattern without products, in turn: tried before products are.
     probe
         Whether to go on to products where that finds none.
+    before
+        Places that were seen at other points, to be held too.
 
     Raises
     ------
@@ -88,29 +100,31 @@ def plan(
     if target.pattern is not None:
         return _given(target.pattern, target, points, sides).noted("given", lacking)
     attempts = search.promising(target, points[0], sides)
-    why = [lacking] if lacking else []
-    if detect is not None:
-        by, pattern_of = detect
+    why: list[str] = []
+    for by, pattern_of in detect:
         try:
-            made = _plan_of(pattern_of(), sides)
+            made = _plan_of(pattern_of(), sides, before)
             if _holds(made, points, target.dtype):
-                return made.noted(by, *why)
-            why.insert(0, f"{by} misses a place")
+                return replace(made, everywhere=True).noted(by, *why, lacking)
+            why.append(f"{by} misses a place")
         except UnfitError as exc:
-            why.insert(0, f"{by}: {exc}")
-        if not probe:
-            raise UnfitError(why[0])
+            why.append(f"{by}: {exc}")
+    if not probe:
+        raise UnfitError(why[0])
     probed = search.find(points, shape, attempts)
-    made = _plan_of(probed.pattern, sides)
+    made = _plan_of(probed.pattern, sides, before)
     if not _holds(made, points, target.dtype):
         raise UnfitError(
             "its products with J do not repeat: no pattern that random products give holds for "
             "others"
         )
     made.notes["products"] = probed.products * len(points)
-    where = "both points" if len(points) > 1 else "the point"
-    made.notes["caveat"] = f"a coupling that is dead at {where} is not seen"
-    return made.noted("probing", *why)
+    made.notes["caveat"] = f"a coupling that is dead at {_count(len(points))} is not seen"
+    return made.noted("probing", *why, lacking)
+
+
+def _count(points: int) -> str:
+    return "the one point looked at" if points == 1 else f"the {points} points looked at"
 
 
 def too_dense(nnz: int, shape: tuple[int, int]) -> str | None:
@@ -124,23 +138,39 @@ def too_dense(nnz: int, shape: tuple[int, int]) -> str | None:
     )
 
 
-def _plan_of(pattern: Pattern, sides: Sequence[Side]) -> Plan:
-    """Return the compressions worth trying, fewest colours first; refuse what does not pay."""
+def _plan_of(pattern: Pattern, sides: Sequence[Side], before: Pattern | None = None) -> Plan:
+    """Return the compressions worth trying, fewest colours first; refuse what does not pay.
+
+    The places known ``before`` are held too, as long as that pays.
+    """
+    if before is not None:
+        with contextlib.suppress(UnfitError):
+            return _paying(pattern.union(before), sides)
+    return _paying(pattern, sides)
+
+
+def _paying(pattern: Pattern, sides: Sequence[Side]) -> Plan:
     m, n = pattern.shape
-    if pattern.nnz == 0:
-        raise UnfitError("J is zero: y does not depend on x, and there is nothing to compress")
     dense = too_dense(pattern.nnz, pattern.shape)
     if dense is not None:
         raise UnfitError(dense)
-    makers = {"columns": compression.by_columns, "rows": compression.by_rows}
-    made = sorted((makers[side](pattern) for side in sides), key=lambda c: c.count)
-    fewest = made[0].count
-    if fewest > COLOURS * min(m, n):
+    made = _compressed(pattern, sides)
+    if made[0].count > COLOURS * min(m, n):
         told = " and ".join(f"{one.count} products by {one.by}" for one in made)
         raise UnfitError(
             f"J takes {told} compressed, of min(m, n) = {min(m, n)} that it takes whole: "
             f"compressing pays below {100 * COLOURS:.0f} %"
         )
+    return _plan_by(made)
+
+
+def _compressed(pattern: Pattern, sides: Sequence[Side]) -> list[Compression]:
+    makers = {"columns": compression.by_columns, "rows": compression.by_rows}
+    return sorted((makers[side](pattern) for side in sides), key=lambda c: c.count)
+
+
+def _plan_by(made: list[Compression]) -> Plan:
+    pattern, fewest = made[0].pattern, made[0].count
     notes: dict[str, str | int | float] = {
         "nnz": pattern.nnz,
         "density": round(pattern.density, 6),
@@ -163,7 +193,7 @@ def _given(
             f"the pattern has shape {pattern.shape} and the Jacobian {shape_of(target)}: give one "
             "boolean for each output (row) and input (column)"
         )
-    made = _plan_of(pattern, sides)
+    made = _plan_by(_compressed(pattern, sides))
     for at in points:
         wrong = missed(made.best, at, target.dtype)
         if wrong is not None:

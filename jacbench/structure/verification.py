@@ -47,22 +47,23 @@ def missed(compression: Compression, products: Products, dtype: str) -> int | No
     """
     product = products.by(compression.by)
     seeds = compression.seeds(dtype)
-    J = compression.pattern.csr(compression.data(product(seeds).astype(np.float64)))
+    stacked = product(seeds) if compression.count else np.zeros(0)
+    J = compression.pattern.csr(compression.data(stacked.astype(np.float64)))
     held = J if compression.by == "columns" else J.T.tocsr()
     vectors = np.random.default_rng(0xD1EC).standard_normal((VECTORS, seeds.shape[1]))
     vectors = vectors.astype(dtype).astype(np.float64)
     asked, from_entries = product(vectors).astype(np.float64), (held @ vectors.T).T
     size = (abs(held) @ abs(vectors).T).T + abs(asked)
-    wrong = ~_near(asked, from_entries, size, dtype)
+    wrong = ~near(asked, from_entries, size, dtype)
     worst = np.flatnonzero(wrong.any(axis=0))
     return int(worst[0]) if worst.size else None
 
 
-def _near(one: Array, other: Array, size: Array, dtype: str) -> Array:
+def near(one: Array, other: Array, size: Array, dtype: str) -> Array:
     """Say where two arrays agree in half of their digits, or differ by the rounding of the rest.
 
     A function may round as much; an entry that is smaller beside its row is left to the comparison
-    of whole Jacobians.
+    of whole Jacobians. ``size`` is what the entries of both were added up from.
     """
     finite = size[np.isfinite(size)]
     rounding = 100 * float(np.finfo(dtype).eps) * float(finite.max(initial=0.0))

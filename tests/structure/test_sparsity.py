@@ -54,7 +54,7 @@ def test_a_pattern_is_found_and_compressed(name: str) -> None:
     assert made.notes["pattern"] == "probing"
     assert made.notes["nnz"] == J.nnz
     assert made.notes["colours"] == made.best.count
-    assert made.notes["caveat"] == "a coupling that is dead at the point is not seen"
+    assert made.notes["caveat"] == "a coupling that is dead at the one point looked at is not seen"
 
 
 def test_both_points_count() -> None:
@@ -62,7 +62,7 @@ def test_both_points_count() -> None:
     parts = [scipy.sparse.csr_array(part) for part in (scipy.sparse.triu(J), scipy.sparse.tril(J))]
     made = planned(J, [products(part) for part in parts])
     assert same_places(made.pattern, J)
-    assert made.notes["caveat"] == "a coupling that is dead at both points is not seen"
+    assert made.notes["caveat"] == "a coupling that is dead at the 2 points looked at is not seen"
 
 
 def test_the_side_with_fewer_colours_comes_first() -> None:
@@ -81,14 +81,37 @@ def test_what_is_not_worth_it() -> None:
     J[0] = J[:, 0] = J[1, 1] = 1
     with pytest.raises(UnfitError, match=r"9 of 4 x 5 places, 45 %"):
         planned(scipy.sparse.csr_array(J))
-    with pytest.raises(UnfitError, match=r"J is zero"):
-        planned(MATRICES["zero"])
     both = scipy.sparse.csr_array(arrow(40) + arrow(40).T)
     with pytest.raises(
         UnfitError,
         match=r"takes 40 products by columns and 40 products by rows .* min\(m, n\) = 40",
     ):
         planned(both)
+
+
+def test_a_jacobian_without_entries_has_an_empty_pattern() -> None:
+    made = planned(MATRICES["zero"])
+    assert (made.pattern.nnz, made.best.count) == (0, 0)
+    assert not made.everywhere
+
+
+def test_a_given_pattern_of_a_small_jacobian_is_taken_though_it_does_not_pay() -> None:
+    J = band(8, -1, 0, 1)
+    made = planned(J, pattern=Pattern.of(J))
+    assert made.pattern.nnz == J.nnz
+    with pytest.raises(UnfitError, match="compressing pays below 30 %"):
+        planned(J)
+
+
+def test_places_known_before_are_held_too() -> None:
+    J = MATRICES["tridiagonal"]
+    upper, lower = scipy.sparse.triu(J, format="csr"), scipy.sparse.tril(J, format="csr")
+    points = [products(scipy.sparse.csr_array(upper))]
+    made = sparsity.plan(target_of(J), points, before=Pattern.of(lower))
+    assert same_places(made.pattern, J)
+    # as long as that pays
+    made = sparsity.plan(target_of(J), points, before=Pattern.of(np.ones(J.shape)))
+    assert same_places(made.pattern, scipy.sparse.csr_array(upper))
 
 
 def test_samples_along_the_last_axes() -> None:
@@ -168,7 +191,7 @@ def test_a_given_pattern_of_another_shape() -> None:
 def test_what_detects_is_asked_before_products() -> None:
     J = MATRICES["tridiagonal"]
     of = products(J)
-    made = sparsity.plan(target_of(J), [of], ("tracing", lambda: Pattern.of(J)))
+    made = sparsity.plan(target_of(J), [of], [("tracing", lambda: Pattern.of(J))])
     assert made.notes["pattern"] == "tracing"
     assert "products" not in made.notes
     assert "caveat" not in made.notes
@@ -188,7 +211,7 @@ def test_what_detects_may_fail_or_err() -> None:
         ),
     }
     for why, detect in told.items():
-        made = sparsity.plan(target_of(J), [products(J)], ("tracing", detect))
+        made = sparsity.plan(target_of(J), [products(J)], [("tracing", detect)])
         assert made.notes["pattern"] == "probing"
         assert made.notes["pattern_because"] == why
         assert same_places(made.pattern, J)
@@ -218,7 +241,7 @@ def test_what_detects_may_be_all_there_is() -> None:
         ),
     ):
         with pytest.raises(UnfitError, match=told):
-            sparsity.plan(target_of(J), [products(J)], ("tracing", detect), probe=False)
+            sparsity.plan(target_of(J), [products(J)], [("tracing", detect)], probe=False)
 
 
 def test_what_is_dense_is_not_traced() -> None:
@@ -227,7 +250,7 @@ def test_what_is_dense_is_not_traced() -> None:
 
     J = scipy.sparse.csr_array(np.ones((90, 90)))
     with pytest.raises(UnfitError, match="J is dense"):
-        sparsity.plan(target_of(J), [products(J)], ("tracing", detect))
+        sparsity.plan(target_of(J), [products(J)], [("tracing", detect)])
 
 
 def test_of_a_dense_jacobian_few_products_are_asked() -> None:

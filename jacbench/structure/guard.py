@@ -1,0 +1,282 @@
+"""Each answer of a structured Jacobian, held against a product of the function itself.
+
+A sparsity pattern, samples that are apart, a narrow middle: seen at a few points, each may be gone
+at the next one, and the Jacobian is then wrong without a word. So a random product with the
+Jacobian, computed from its parts, is compared with the same product of the function. A place that
+is missed has part in it for all vectors but a set of measure zero, whence one vector is enough.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from jacbench import registry, tree
+from jacbench.backend import Method, Native, Prepared, Target, UnfitError
+from jacbench.errors import JacbenchError
+from jacbench.layout import Array, FactoredLayout, Layout, SparseLayout
+from jacbench.structure.pattern import Pattern
+from jacbench.structure.search import Side, shape_of
+from jacbench.structure.verification import VECTORS, Products, near
+
+ROUNDING = 64
+"""Units of rounding within which two ways to one product agree, beside the largest entry.
+
+Where they do not, two more products in NumPy decide: this limit costs time, and refuses nothing.
+"""
+
+BYTES = 2**25
+"""For vectors drawn beforehand, and what they are multiplied with."""
+
+MOST = 16
+"""Vectors drawn beforehand; they are taken in turn."""
+
+_SEED = 0x9A4D
+
+
+@dataclass(frozen=True, eq=False)
+class Structured:
+    """A Jacobian prepared for a structure.
+
+    Attributes
+    ----------
+    call
+        From x to the native result, synchronised.
+    held
+        The same result from x and the number of a call, with the largest entry of the difference
+        between two ways to one product, and of the product itself.
+    layout
+        Of the result; None: that of the method.
+    notes
+        What the preparation found out.
+    everywhere
+        True where the structure follows from the program text, so that it holds for every x.
+    side
+        Whether products by ``columns``, J v, or by ``rows``, u J, are compared.
+    pattern
+        The sparsity pattern, where that is the structure: the next one is to hold it too.
+    """
+
+    call: Callable[[Native], Native] = field(default=lambda _: None)
+    held: Callable[[Native, int], tuple[Native, float, float]] = field(
+        default=lambda *_: (None, 0.0, 0.0)
+    )
+    layout: Layout | None = None
+    notes: dict[str, str | int | float] = field(default_factory=dict)
+    everywhere: bool = False
+    side: Side = "columns"
+    pattern: Pattern | None = None
+
+
+def looked_at(target: Target, *, everywhere: bool) -> int | None:
+    """Return that one call in so many is looked at; None: none.
+
+    ``everywhere`` says that the structure holds for every x: it is looked at where that is asked.
+    """
+    if target.guard.mode == "off" or (everywhere and target.guard.every is None):
+        return None
+    return target.guard.every or 1
+
+
+class StructuredMethod(Method):
+    """A method that relies on a structure, and is guarded where that was seen at points alone."""
+
+    @abstractmethod
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
+        """Find the structure of ``target``, which has to hold the places of ``before``.
+
+        Raises
+        ------
+        UnfitError
+            Where it has none.
+        """
+
+    @abstractmethod
+    def products_at(self, target: Target, x: Native) -> Products:
+        """Return products with the Jacobian of the function at x that know no structure."""
+
+    def prepare(self, target: Target) -> Prepared:
+        """Find the structure; guard it where it is not known to hold for every x."""
+        made = self.structured(target)
+        every = looked_at(target, everywhere=made.everywhere)
+        if every is None:
+            told = "off" if target.guard.mode == "off" else "none: it holds for every x"
+            return Prepared(made.call, {**made.notes, "guard": told}, made.layout)
+        which = "every call" if every == 1 else f"one call in {every}"
+        notes = {**made.notes, "guard": f"{which}: {target.guard.mode}"}
+        if "caveat" in notes:
+            does = "found anew" if target.guard.mode == "repair" else "an error"
+            notes["caveat"] = (
+                f"{notes['caveat']} beforehand; {which} is held against a product "
+                f"of the function itself, and what it misses is {does}"
+            )
+        return Prepared(Guarded(self, target, made, every), notes, made.layout)
+
+
+class Guarded:
+    """The call of a structured Jacobian that looks whether the structure still holds.
+
+    Attributes
+    ----------
+    every
+        One call in so many is looked at.
+    repairs
+        How often the structure has been found anew.
+    """
+
+    def __init__(
+        self, method: StructuredMethod, target: Target, made: Structured, every: int
+    ) -> None:
+        self.every = every
+        self.repairs = 0
+        self._method, self._target, self._made = method, target, made
+        self._eps = float(np.finfo(target.dtype).eps)
+        self._limit = ROUNDING * self._eps
+        self._calls = itertools.count()
+        self._lock = threading.Lock()
+        self._rng = np.random.default_rng(_SEED)
+
+    def __call__(self, x: Native) -> Native:
+        """Return the native result at ``x``."""
+        return self.answer(x)[0]
+
+    def answer(self, x: Native) -> tuple[Native, Layout | None]:
+        """Return the native result at ``x``, and its layout: a repair may have changed that."""
+        made, number = self._made, next(self._calls)
+        if number % self.every:
+            return made.call(x), made.layout
+        result, gap, size = made.held(x, number // self.every)
+        if gap <= self._limit * size:  # what is no number is not
+            return result, made.layout
+        return self._doubted(x, made, result, gap / size if size else 0.0)
+
+    def _doubted(
+        self, x: Native, made: Structured, result: Native, gap: float
+    ) -> tuple[Native, Layout | None]:
+        """Look more closely; find the structure anew where it is gone."""
+        with self._lock:
+            wrong = self._wrong(x, made, result)
+            if wrong is None:
+                # it was rounding: widened, so that as much is not looked into again
+                self._limit = min(max(self._limit, 2 * gap), self._eps**0.5) or self._limit
+                return result, made.layout
+            if self._target.guard.mode == "raise":
+                raise JacbenchError(
+                    f"{self._name}: {wrong}: the structure seen where it was prepared is not that "
+                    'of this x: prepare it here, or with guard="repair"'
+                )
+            made = self._made if self._made is not made else self._anew(x, wrong)
+            result = made.call(x)
+            wrong = self._wrong(x, made, result)
+            if wrong is not None:
+                made = self._anew(x, wrong)
+                result = made.call(x)
+                wrong = self._wrong(x, made, result)
+            if wrong is not None:
+                raise self._unfit(f"{wrong}, whatever structure is found")
+            self._made = made
+            return result, made.layout
+
+    @property
+    def layout(self) -> Layout | None:
+        """The layout of the next result; None: that of the method."""
+        return self._made.layout
+
+    @property
+    def _name(self) -> str:
+        return self._method.info.name
+
+    def _anew(self, x: Native, wrong: str) -> Structured:
+        """Return the Jacobian for the structure at ``x``, with the places known before."""
+        target = replace(self._target, x=_own(x), elsewhere=self._target.x, pattern=None)
+        try:
+            made = self._method.structured(target, self._made.pattern)
+        except UnfitError as exc:
+            raise self._unfit(f"{wrong}, and {exc}") from exc
+        self.repairs += 1
+        return made
+
+    def _unfit(self, told: str) -> JacbenchError:
+        return JacbenchError(
+            f"{self._name}: the structure does not hold at this x: {told}: take a method that "
+            "needs no structure"
+        )
+
+    def _wrong(self, x: Native, made: Structured, result: Native) -> str | None:
+        """Return where the result differs from the function's own products, by new vectors."""
+        target, side = self._target, made.side
+        layout = made.layout or self._method.layout(target)
+        m, n = shape_of(target)
+        vectors = self._rng.standard_normal((VECTORS, n if side == "columns" else m))
+        vectors = vectors.astype(target.dtype).astype(np.float64)
+        asked = self._method.products_at(target, x).by(side)(vectors).astype(np.float64)
+        backend = registry.load(registry.descriptor_of(self._name).name)
+        parts = [backend.to_numpy(part).astype(np.float64) for part in tree.leaves(result)]
+        found, size = _times(parts, layout, m, vectors, side)
+        # an entry of J that is no number shows by itself
+        wrong = ~near(asked, found, size + abs(asked), target.dtype) & np.isfinite(found)
+        lines = np.flatnonzero(wrong.any(axis=0))
+        if not lines.size:
+            return None
+        line = int(lines[0])
+        worst = int(np.argmax(wrong[:, line]))
+        return (
+            f"{'row' if side == 'columns' else 'column'} {line} of J times a random vector is "
+            f"{found[worst, line]:.6g}, and {asked[worst, line]:.6g} by the function itself"
+        )
+
+
+def _own(x: Native) -> Native:
+    """Return a copy: what is the caller's may be written to by the time it is used again."""
+
+    def copied(leaf: Native) -> Native:
+        for name in ("clone", "copy"):
+            if hasattr(leaf, name):
+                return getattr(leaf, name)()
+        return leaf
+
+    return tree.map_leaves(copied, x)
+
+
+def _times(
+    parts: list[Array], layout: Layout, m: int, vectors: Array, side: Side
+) -> tuple[Array, Array]:
+    """Return each vector's product with J, and the same of the absolute values."""
+    factors: list[Any]
+    if isinstance(layout, SparseLayout):
+        factors = [layout.pattern.csr(parts[0])]
+    elif isinstance(layout, FactoredLayout):
+        factors = list(parts)
+    else:
+        factors = [layout.matrix(parts, m)]
+    if side == "rows":
+        factors = [factor.T for factor in reversed(factors)]
+    products = vectors.T, abs(vectors.T)
+    for factor in reversed(factors):
+        products = factor @ products[0], abs(factor) @ products[1]
+    return products[0].T, products[1].T
+
+
+def vectors(size: int, dtype: str, bytes_each: int) -> Array:
+    """Return random vectors to compare products by, as rows: as many as ``BYTES`` allow.
+
+    Of entries between 0.5 and 1.5, of either sign: none is so small that what it is multiplied
+    with is lost.
+
+    Parameters
+    ----------
+    size
+        Entries of each.
+    bytes_each
+        What one takes, with all that is kept beside it.
+    """
+    count = int(np.clip(BYTES // max(1, bytes_each), 2, MOST))
+    rng = np.random.default_rng([_SEED, size])
+    sign = rng.choice([-1.0, 1.0], (count, size))
+    return np.asarray(sign * rng.uniform(0.5, 1.5, (count, size)), dtype=dtype)

@@ -1,0 +1,231 @@
+"""The guard of a structured Jacobian, with a method made up here: what it sees and what it does."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jacbench import layout, registry
+from jacbench.backend import Guarding, MethodInfo, Prepared, Target, UnfitError
+from jacbench.errors import JacbenchError
+from jacbench.layout import Array
+from jacbench.structure import guard
+from jacbench.structure.guard import Guarded, Structured, StructuredMethod
+from jacbench.structure.pattern import Pattern
+from jacbench.structure.verification import Products
+
+N = 12
+MOVED = np.r_[np.full(N - 1, 1.0), 2.0]
+
+
+def right(x: Array) -> Array:
+    """diag(x), and an entry far off it where x[-1] > 1."""
+    J = np.diag(x)
+    J[0, -1] = 1e-6 * (x[-1] > 1)
+    return J
+
+
+class Made(StructuredMethod):
+    """A method that keeps of the Jacobian what it saw at the points where it was prepared."""
+
+    info = MethodInfo(name="numpy.analytic", summary="", structure="sparse")
+
+    def __init__(self, *, everywhere: bool = False, unfit: bool = False) -> None:
+        self.everywhere, self.unfit, self.prepared = everywhere, unfit, 0
+
+    def layout(self, target: Target) -> layout.Layout:
+        return layout.MATRIX
+
+    def products_at(self, target: Target, x: Array) -> Products:
+        J = right(x)
+        return Products(lambda t: t @ J.T, lambda v: v @ J)
+
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
+        if self.prepared and self.unfit:
+            raise UnfitError("J is dense")
+        self.prepared += 1
+        pattern = Pattern.of(right(target.x) != 0)
+        if before is not None:
+            pattern = pattern.union(before)
+        drawn = guard.vectors(N, "float64", 8 * N)
+
+        def call(x: Array) -> Array:
+            return np.where(pattern.dense(np.ones(pattern.nnz)) != 0, right(x), 0.0)
+
+        def held(x: Array, number: int) -> tuple[Array, float, float]:
+            found, vector = call(x), drawn[number % len(drawn)]
+            asked = right(x) @ vector
+            return found, float(abs(found @ vector - asked).max()), float(abs(asked).max())
+
+        return Structured(call=call, held=held, everywhere=self.everywhere, pattern=pattern)
+
+
+def prepared(method: StructuredMethod, **guarding: Any) -> Prepared:
+    target = Target(
+        function=lambda x: x,
+        x=np.ones(N),
+        constants=(),
+        y_shape=(N,),
+        device="cpu",
+        dtype="float64",
+        guard=Guarding(**guarding),
+    )
+    return method.prepare(target)
+
+
+def test_a_place_that_was_dead_is_found_and_kept() -> None:
+    method = Made()
+    made = prepared(method)
+    assert made.notes["guard"] == "every call: repair"
+    for x in (np.ones(N), MOVED, 3 * MOVED, np.ones(N)):
+        assert np.array_equal(made.call(x), right(x))
+    assert isinstance(made.call, Guarded)
+    assert (made.call.repairs, method.prepared) == (1, 2)
+
+
+def test_it_may_raise_in_one_line() -> None:
+    made = prepared(Made(), mode="raise")
+    assert np.array_equal(made.call(np.ones(N)), right(np.ones(N)))
+    with pytest.raises(JacbenchError, match=r"row 0 of J times a random vector is .* guard=") as e:
+        made.call(MOVED)
+    assert "\n" not in str(e.value)
+
+
+def test_it_may_be_off_and_is_then_silent() -> None:
+    made = prepared(Made(), mode="off")
+    assert made.notes["guard"] == "off"
+    assert not np.array_equal(made.call(MOVED), right(MOVED))
+
+
+def test_what_holds_for_every_x_is_looked_at_only_where_asked() -> None:
+    made = prepared(Made(everywhere=True))
+    assert made.notes["guard"] == "none: it holds for every x"
+    assert not isinstance(made.call, Guarded)
+    assert isinstance(prepared(Made(everywhere=True), every=1).call, Guarded)
+
+
+def test_one_call_in_so_many_is_looked_at() -> None:
+    made = prepared(Made(), every=3)
+    assert made.notes["guard"] == "one call in 3: repair"
+    seen = [np.array_equal(made.call(x), right(x)) for x in (np.ones(N), MOVED, MOVED, MOVED)]
+    assert seen == [True, False, False, True]
+
+
+def test_where_no_structure_is_left_one_line_says_so() -> None:
+    made = prepared(Made(unfit=True))
+    with pytest.raises(JacbenchError, match=r"does not hold at this x: .*, and J is dense") as e:
+        made.call(MOVED)
+    assert "\n" not in str(e.value)
+
+
+def test_rounding_is_looked_into_and_then_let_pass() -> None:
+    method = Made()
+    looked = []
+
+    class Noisy(Made):
+        def structured(self, target: Target, before: Pattern | None = None) -> Structured:
+            made = super().structured(target, before)
+
+            def held(x: Array, number: int) -> tuple[Array, float, float]:
+                return made.call(x), 1e-12, 1.0
+
+            return Structured(call=made.call, held=held, pattern=made.pattern)
+
+        def products_at(self, target: Target, x: Array) -> Products:
+            looked.append(x)
+            return method.products_at(target, x)
+
+    made = prepared(Noisy())
+    for _ in range(5):
+        made.call(np.ones(N))
+    assert len(looked) == 1
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_what_is_no_number_shows_by_itself(number: float) -> None:
+    made = prepared(Made())
+    x = np.r_[number, np.ones(N - 1)]
+    with np.errstate(invalid="ignore"):
+        assert np.array_equal(made.call(x), right(x), equal_nan=True)
+
+
+def test_a_structure_may_move_while_other_threads_call() -> None:
+    made = prepared(Made())
+    wrong: list[int] = []
+
+    def calls(number: int) -> None:
+        for k in range(40):
+            x = (MOVED if (k + number) % 2 else np.ones(N)) * (1 + k)
+            if not np.array_equal(made.call(x), right(x)):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=calls, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"mode": "mend"}, "guard='mend': give one of repair, raise, off"),
+        ({"every": 0}, "guard_every=0: give a whole number of calls"),
+        ({"every": 1.5}, "guard_every=1.5: give a whole number"),
+    ],
+)
+def test_bad_options_get_one_line(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(JacbenchError, match=told):
+        Guarding(**options)
+
+
+def test_vectors_differ_are_not_small_and_fit_into_memory() -> None:
+    drawn = guard.vectors(1000, "float32", 8000)
+    assert drawn.shape == (guard.MOST, 1000)
+    assert str(drawn.dtype) == "float32"
+    assert abs(drawn).min() >= 0.5
+    assert len({row.tobytes() for row in drawn}) == guard.MOST
+    assert len(guard.vectors(10, "float64", guard.BYTES)) == 2
+
+
+# --- the methods of each library ---
+
+
+def _moving(xp: Any, x: Any) -> Any:
+    """Upwinding: which neighbour counts depends on the sign."""
+    left, here, right = x[:-2], x[1:-1], x[2:]
+    return xp.where(here > 0, here * (here - left), here * (right - here))
+
+
+def _contact(xp: Any, x: Any) -> Any:
+    apart = x[1:] - x[:-1] - 0.5
+    return xp.where(apart > 0, apart, 0 * apart)
+
+
+def _expected(function: Any, x: Array) -> Array:
+    steps = 1e-6 * np.eye(x.size)
+    return np.stack([(function(np, x + s) - function(np, x - s)) / 2e-6 for s in steps], axis=1)
+
+
+@pytest.mark.parametrize("form", ["", "-csr"])
+@pytest.mark.parametrize("library", ["torch", "autograd"])
+@pytest.mark.parametrize("function", [_moving, _contact])
+def test_a_pattern_that_moves_is_followed(library: str, form: str, function: Any) -> None:
+    import jacbench
+
+    pytest.importorskip(library)
+    xp = registry.load(library).xp
+    start, later = np.linspace(0.2, 0.6, 40), 2 * np.sin(np.arange(40.0))
+
+    def put(x: Array) -> Any:
+        return registry.load(library).put(x, "cpu", "float64")
+
+    made = jacbench.prepare(lambda x: function(xp, x), put(start), f"{library}.coloured{form}")
+    for x in (start, later, -later, start):
+        J = made(put(x))
+        found = J.toarray() if form else registry.load(library).to_numpy(J)
+        np.testing.assert_allclose(found, _expected(function, x), atol=1e-7)
