@@ -232,6 +232,9 @@ class Target:
         A second native point like x, at which a structure must hold too; None: there is none.
     guard
         How a method that relies on a structure makes sure that it still holds.
+    traced
+        True inside of the library's ``jit`` and the like: numbers of x or y are not known yet, and
+        nothing can be compiled ahead.
     """
 
     function: Callable[..., Native]
@@ -249,6 +252,7 @@ class Target:
     pattern: Pattern | None = None
     elsewhere: Native = None
     guard: Guarding = Guarding()
+    traced: bool = False
 
 
 @dataclass(frozen=True)
@@ -373,11 +377,17 @@ class Backend(ABC):
 
     @abstractmethod
     def put(self, array: Any, device: str, dtype: str) -> Native:
-        """Return the NumPy ``array`` as a native one; floats are converted to ``dtype``."""
+        """Return the NumPy ``array`` as a native one; floats are converted to ``dtype``.
+
+        One of :data:`jacbench.point.FLOATING`; KeyError or TypeError where the library lacks it.
+        """
 
     @abstractmethod
     def to_numpy(self, array: Native) -> Any:
-        """Return a copy of a native array as a NumPy array of the same shape and dtype."""
+        """Return a copy of a native array as a NumPy array of the same shape and dtype.
+
+        Floats of a dtype that NumPy lacks become float32, which holds them exactly.
+        """
 
     def declined(self, exc: Exception) -> str | None:
         """Return the library's own words where ``exc`` means that it cannot do this, else None.
@@ -438,6 +448,18 @@ class Backend(ABC):
     def is_array(self, value: Any) -> bool:
         """Say whether ``value`` is one of the library's arrays."""
         return type(value).__module__.partition(".")[0] == "numpy"
+
+    def traced(self, array: Native) -> bool:
+        """Say whether one of the library's arrays stands for numbers that are not known yet.
+
+        Inside of ``jit`` and the like: it can be computed with, and not looked at.
+        """
+        del array
+        return False
+
+    def beside(self, constant: Any) -> Native:
+        """Return a NumPy array without a derivative as functions take it beside x: as it is."""
+        return constant
 
     def device_of(self, array: Native) -> str:
         """Return the device that holds a native array: ``cpu`` or ``cuda:i``.

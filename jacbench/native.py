@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,6 +27,7 @@ def jacobian(
     x: Tree,
     method: str,
     *,
+    argnums: int | Sequence[int] | None = None,
     chunk_size: int | None = None,
     matrix: bool = False,
     cache: str | os.PathLike[str] | None = None,
@@ -37,20 +38,26 @@ def jacobian(
     ----------
     f
         ``f(x) -> y`` over the library's own arrays (``torch``, ``jax.numpy``, ``autograd.numpy``,
-        NumPy); y is one floating-point array of any shape.
+        NumPy); y is a floating-point array of any shape, or a tree of them.
     x
-        One of the library's arrays, or a dict, list or tuple of them; NumPy arrays are converted,
-        to the CPU and at their own dtype.
+        One of the library's arrays, or a tree of them (see :mod:`jacbench.tree`: dicts, tuples,
+        dataclasses, Equinox modules, NNX states); NumPy arrays are converted, to the CPU and at
+        their own dtype. What is not floating in a tree is a constant: tokens, masks, None.
     method
         A name of ``jacbench list``: ``torch.func.jacrev``, ``jax.jacfwd``, ... Or ``auto``: the
         fastest that is right, found by :func:`jacbench.pick` at the first call for this function,
         shapes, dtype and device, and kept for the process. Only methods that hold for every x are
         taken.
+    argnums
+        As in ``jax.jacrev`` and ``torch.func.jacrev``: x is the tuple of f's arguments then,
+        ``f(*x)``, and this says which of them the derivative is by, a number or several. The
+        others are constants.
     chunk_size
         Rows or columns at a time, for methods that take it.
     matrix
         True: one (m, n) array, rows and columns in C order, the leaves of x side by side;
-        :func:`jacbench.tree.columns` says which columns are whose.
+        :func:`jacbench.tree.columns` says which columns are whose. The leaves of y are one below
+        the other.
     cache
         For ``auto``: a JSON file in which what was picked is kept beyond this process, for this
         machine, these versions and this source of ``f``.
@@ -59,7 +66,12 @@ def jacobian(
     -------
     The library's own arrays, of shape ``y.shape + leaf.shape`` for each leaf of x and in the
     structure of x, as ``torch.func.jacrev`` and ``jax.jacrev`` return them. A leaf that y does not
-    depend on has zeros.
+    depend on has zeros, one that is a constant has None. Where y is a tree: that for each of its
+    leaves, in its structure, and None for what is not floating. By no inputs, or of no outputs, the
+    Jacobian is empty.
+
+    Inside of ``jax.jit``, ``vmap``, ``scan`` or ``grad`` it is traced as JAX's own is; methods that
+    use structure look at numbers, and say so.
 
     Raises
     ------
@@ -74,14 +86,19 @@ def jacobian(
     and what it closes over to stay the same.
     """
     if method == AUTO:
+        if argnums is not None:
+            raise JacbenchError(
+                "jacobian(method='auto', argnums=...): give a function of x alone, such as "
+                "lambda x: f(x, constant)"
+            )
         return _by_pick(f, x, chunk_size, cache, matrix=matrix)
     if cache is not None:
         raise JacbenchError(
             f"jacobian(method={method!r}): cache is for method='auto': leave it out"
         )
-    asked = Call("jacobian", f, x, method, chunk_size)
+    asked = Call("jacobian", f, x, method, chunk_size, argnums=argnums)
     parts = asked.arranged(asked.call())
-    return asked.as_matrix(parts) if matrix else tree.unflatten(asked.x, parts)
+    return asked.as_matrix(parts) if matrix else asked.structured(parts)
 
 
 def prepare(
@@ -89,6 +106,7 @@ def prepare(
     x: Tree,
     method: str,
     *,
+    argnums: int | Sequence[int] | None = None,
     chunk_size: int | None = None,
     in_axis: int | None = None,
     pattern: Any = None,
@@ -104,7 +122,7 @@ def prepare(
 
     Parameters
     ----------
-    f, x, method, chunk_size
+    f, x, method, argnums, chunk_size
         As in :func:`jacobian`; the operator is that of the method: a whole Jacobian, one per
         sample, a sparse one or its factors.
     in_axis
@@ -163,6 +181,7 @@ def prepare(
         x,
         method,
         chunk_size,
+        argnums=argnums,
         in_axis=in_axis,
         pattern=pattern,
         guard=Guarding(guard, guard_every),
@@ -185,12 +204,16 @@ class Derivative:
         self._call = _answering(prepared)
         self.notes = prepared.notes
         self._matrix = asked.backend.staged(lambda result: asked.as_matrix(asked.arranged(result)))
-        self._is_like_x = _recogniser(asked.x)
+        # of anything else than plain trees a method gets the arrays, taken out in each call
+        self._is_like_x = _recogniser(asked.x) if asked.point.as_given else lambda _: False
         self._finish = _PREPARED[asked.operator.name](asked, form)
 
     def __call__(self, x: Tree) -> Any:
         """Return the derivative at ``x``."""
         if not self._is_like_x(x):
+            traced = self._asked.anew_where_traced(x)
+            if traced is not None:
+                return traced.structured(traced.arranged(traced.call()))
             x = self._asked.like_x(x)
         return self._finish(*self._call(x))
 
@@ -202,6 +225,9 @@ class Derivative:
                 f"{asked.who}: its result is no (m, n) array: prepare a method of jacobian"
             )
         if not self._is_like_x(x):
+            traced = asked.anew_where_traced(x)
+            if traced is not None:
+                return traced.as_matrix(traced.arranged(traced.call()))
             x = asked.like_x(x)
         return self._matrix(self._call(x)[0])
 
@@ -241,7 +267,8 @@ def _recogniser(known: Tree) -> Callable[[Tree], bool]:
 def _whole(asked: Call, form: str) -> Finish:
     del form
     shapes = asked.shapes_as_they_are
-    alone = shapes[0] if shapes is not None and tree.is_leaf(asked.x) else None
+    bare = asked.outputs.alone and asked.point.as_given and tree.is_leaf(asked.x)
+    alone = shapes[0] if shapes is not None and bare else None
     # staged: step by step JAX takes five times as long as for the Jacobian of a small function
     arranged = asked.backend.staged(asked.arranged)
 
@@ -252,7 +279,7 @@ def _whole(asked: Call, form: str) -> Finish:
         parts = tree.leaves(result)
         if [part.shape for part in parts] != shapes:
             parts = arranged(result)
-        return tree.unflatten(asked.x, parts)
+        return asked.structured(parts)
 
     return finish
 
@@ -309,6 +336,7 @@ def value_and_jacobian(
     x: Tree,
     method: str,
     *,
+    argnums: int | Sequence[int] | None = None,
     chunk_size: int | None = None,
     has_aux: bool = False,
 ) -> tuple[Native, Native]:
@@ -328,9 +356,10 @@ def value_and_jacobian(
     Before it calls the method, jacbench evaluates f once more, to check y. The method itself needs
     one evaluation.
     """
-    asked = Call("value_and_jacobian", f, x, method, chunk_size, has_aux=has_aux)
-    value, aux, derivative = asked.operator.parts(asked.call(), has_aux=has_aux)
-    J = tree.unflatten(asked.x, asked.arranged(derivative))
+    asked = Call("value_and_jacobian", f, x, method, chunk_size, argnums=argnums, has_aux=has_aux)
+    flat, aux, derivative = asked.operator.parts(asked.call(), has_aux=has_aux)
+    J = asked.structured(asked.arranged(derivative))
+    value = asked.outputs.value_of(flat)
     return ((value, aux) if has_aux else value), J
 
 
@@ -339,6 +368,7 @@ def batch_jacobian(
     x: Tree,
     method: str,
     *,
+    argnums: int | Sequence[int] | None = None,
     in_axis: int = 0,
     chunk_size: int | None = None,
     check: bool = True,
@@ -366,10 +396,10 @@ def batch_jacobian(
     JacbenchError
         Also where samples interact: a batch norm in train mode, a softmax over the batch.
     """
-    asked = Call("batch_jacobian", f, x, method, chunk_size, in_axis=in_axis)
+    asked = Call("batch_jacobian", f, x, method, chunk_size, argnums=argnums, in_axis=in_axis)
     if check:
         asked.refuse_interacting_samples()
-    return tree.unflatten(asked.x, asked.arranged(asked.call()))
+    return asked.structured(asked.arranged(asked.call()))
 
 
 def sparse_jacobian(
@@ -445,22 +475,38 @@ def _of(operator: str, method: str) -> str:
     return method
 
 
-def vjp(f: Callable[[Any], Any], x: Tree, v: Any, method: str) -> Native:
+def vjp(
+    f: Callable[[Any], Any],
+    x: Tree,
+    v: Tree,
+    method: str,
+    *,
+    argnums: int | Sequence[int] | None = None,
+) -> Native:
     """Return ``Σ_i v_i J_ij``, in the structure of x: what ``y.backward(v)`` accumulates.
 
-    ``v`` has the shape and dtype of y, into which NumPy's arrays and plain floats are converted;
-    ``method`` is one whose operator is ``vjp``. Errors are those of :func:`jacobian`.
+    ``v`` is a tree like y, of its shapes and dtypes, into which NumPy's arrays and plain floats are
+    converted; ``method`` is one whose operator is ``vjp``. Errors, and ``argnums``, are those of
+    :func:`jacobian`.
     """
-    asked = Call("vjp", f, x, method, None)
-    return tree.unflatten(asked.x, asked.arranged(asked.call(v)))
+    asked = Call("vjp", f, x, method, None, argnums=argnums)
+    return asked.pulled_back(asked.arranged(asked.call(v)))
 
 
-def jvp(f: Callable[[Any], Any], x: Tree, t: Tree, method: str) -> Native:
-    """Return ``Σ_j J_ij t_j``, of y's shape: the derivative of f along ``t``.
+def jvp(
+    f: Callable[[Any], Any],
+    x: Tree,
+    t: Tree,
+    method: str,
+    *,
+    argnums: int | Sequence[int] | None = None,
+) -> Native:
+    """Return ``Σ_j J_ij t_j``, a tree like y: the derivative of f along ``t``.
 
-    ``t`` is a tree like x, converted likewise; ``method`` is one whose operator is ``jvp``. Errors
-    are those of :func:`jacobian`.
+    ``t`` is a tree like x, or like the arguments that argnums choose, converted likewise; what is
+    a constant in x counts for nothing. ``method`` is one whose operator is ``jvp``. Errors, and
+    ``argnums``, are those of :func:`jacobian`.
     """
-    asked = Call("jvp", f, x, method, None)
+    asked = Call("jvp", f, x, method, None, argnums=argnums)
     (product,) = tree.leaves(asked.call(t))
-    return product
+    return asked.outputs.tree_of([parts[0] for parts in asked.outputs.by_leaf([product])])

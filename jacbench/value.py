@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -26,48 +29,115 @@ def evaluate(who: str, backend: Backend, call: Callable[[], Any]) -> Array:
     call
         Calls the function.
     """
+    return not_empty(who, checked(who, backend, called(who, call)))
+
+
+def called(who: str, call: Callable[[], Any]) -> Any:
+    """Return what the function returns, or raise the line that says which of its lines failed."""
     try:
-        value = call()
+        return call()
     except JacbenchError:
         raise
     except Exception as exc:
         raise JacbenchError(
-            f"{who}: its function raised {type(exc).__name__}: {one_line(exc, 200)}: "
+            f"{who}: its function raised {type(exc).__name__}: {one_line(exc, 200)}{line_of(exc)}: "
             "call it at this point yourself to see where"
         ) from exc
+
+
+def line_of(exc: BaseException) -> str:
+    """Return `` (line 3 of model.py)``, the last of the user's own; empty where there is none."""
+    own = [frame for frame in _frames(exc) if _is_users(frame)]
+    if not own:
+        return ""
+    last = own[-1]
+    return f" (line {last.tb_lineno} of {Path(last.tb_frame.f_code.co_filename).name})"
+
+
+def _frames(exc: BaseException) -> list[TracebackType]:
+    frames, at = [], exc.__traceback__
+    while at is not None:
+        frames.append(at)
+        at = at.tb_next
+    return frames
+
+
+def _is_users(frame: TracebackType) -> bool:
+    """Say whether a frame is neither of jacbench, of an installed package nor of Python itself."""
+    home = str(frame.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+    if home == "jacbench" or (home.startswith("jacbench_") and not home.startswith(USERS_FILES)):
+        return False
+    file = frame.tb_frame.f_code.co_filename
+    installed = "site-packages" in file or "dist-packages" in file
+    return not (installed or file.startswith(("<frozen", _PYTHON)) or home == "contextlib")
+
+
+USERS_FILES = "jacbench_user_"
+"""How the modules are called that a user's file is executed as."""
+
+_PYTHON = sysconfig.get_path("stdlib")
+
+
+def checked(who: str, backend: Backend, value: Any, name: str = "") -> Array:
+    """Return a value as a NumPy array, or raise the line that says why it has no derivative.
+
+    Parameters
+    ----------
+    who, backend
+        As in :func:`evaluate`.
+    name
+        Where it stands in what the function returned; empty for all of it.
+
+    Notes
+    -----
+    Of an array that is traced there are only zeros: its numbers are not known yet.
+    """
+    returned = f"its function returned{f' as y{name}' if name else ''}"
     if isinstance(value, (bool, int, float, complex)) and not isinstance(value, np.generic):
         raise JacbenchError(
-            f"{who}: its function returned the Python {type(value).__name__} {value!r}, not an "
+            f"{who}: {returned} the Python {type(value).__name__} {value!r}, not an "
             "array: return a 0-d array, e.g. that of xp.sum"
         )
     if not backend.is_array(value):
         raise JacbenchError(
-            f"{who}: its function returned {_article(type(value).__name__)}, not an array: "
-            "return one array of floats"
+            f"{who}: {returned} {_what_it_is(value)}, not an array: return one array of floats"
         )
-    array = np.asarray(backend.to_numpy(value))
+    if backend.traced(value):
+        array = np.zeros(tuple(value.shape), np.float32 if _is_float(value) else value.dtype)
+    else:
+        array = np.asarray(backend.to_numpy(value))
     if array.dtype.kind == "c":
         raise JacbenchError(
-            f"{who}: its function returned complex numbers ({array.dtype}): return real ones, "
+            f"{who}: {returned} complex numbers ({array.dtype}): return real ones, "
             "e.g. the real and imaginary parts stacked"
         )
     if array.dtype.kind != "f":
         raise JacbenchError(
-            f"{who}: its function returned an array of dtype {array.dtype}, which has no "
+            f"{who}: {returned} an array of dtype {array.dtype}, which has no "
             "derivative: return floats"
         )
+    if not np.isfinite(array).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        at = list(place) if place or not name else ""
+        raise JacbenchError(
+            f"{who}: its function returned {array[place]} at y{name}{at}: choose a point where "
+            "it is finite"
+        )
+    return array
+
+
+def not_empty(who: str, array: Array) -> Array:
+    """Return ``array``, or raise where it has no entries: there is nothing to check or to time."""
     if array.size == 0:
         raise JacbenchError(
             f"{who}: its function returned an empty array (shape {array.shape}): a Jacobian needs "
             "at least one output"
         )
-    if not np.isfinite(array).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise JacbenchError(
-            f"{who}: its function returned {array[place]} at y{list(place)}: choose a point where "
-            "it is finite"
-        )
     return array
+
+
+def _is_float(value: Any) -> bool:
+    return "float" in str(value.dtype)
 
 
 def same_outputs(who: str, here: tuple[int, ...], there: tuple[int, ...]) -> None:
@@ -79,5 +149,10 @@ def same_outputs(who: str, here: tuple[int, ...], there: tuple[int, ...]) -> Non
         )
 
 
-def _article(name: str) -> str:
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}" if name != "NoneType" else "None"
+def _what_it_is(value: Any) -> str:
+    name = type(value).__name__
+    if name == "NoneType":
+        return "None"
+    if isinstance(value, np.ndarray):  # of a library whose own arrays are others
+        return "an array of NumPy's, through which this library cannot differentiate"
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

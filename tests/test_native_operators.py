@@ -374,8 +374,8 @@ def test_aux_that_is_not_there(library: Library, operator: str, method: str) -> 
             f"value_and_jacobian(method={method!r}): has_aux is True and f returned a {name}: "
             "return (y, aux)"
         )
-    told = mistake(jb.value_and_jacobian, lambda x: (x, x), x, method)
-    assert "its function returned a tuple, not an array" in told
+    value, J = jb.value_and_jacobian(lambda x: (x, x), x, method)  # without has_aux: two outputs
+    assert len(value) == len(J) == 2
 
 
 @first_methods("batch_jacobian")

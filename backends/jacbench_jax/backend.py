@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jacbench.backend import Backend, Method
@@ -135,14 +136,22 @@ class JaxBackend(Backend):
 
     def to_numpy(self, array: jax.Array) -> Any:
         """Return a copy on the host."""
-        return np.array(array)
+        host = np.array(array)
+        narrow = host.dtype.kind == "V" and jnp.issubdtype(host.dtype, jnp.floating)
+        return host.astype(np.float32) if narrow else host
+
+    def traced(self, array: jax.Array) -> bool:
+        """Say whether it is a tracer."""
+        return isinstance(array, jax.core.Tracer)
 
     def is_array(self, value: Any) -> bool:
         """Say whether ``value`` is a JAX array."""
         return isinstance(value, jax.Array)
 
     def device_of(self, array: jax.Array) -> str:
-        """Return where the array lies."""
+        """Return where the array lies; of a tracer, where JAX computes unless it is told."""
+        if isinstance(array, jax.core.Tracer):
+            return _name(jax.devices()[0])
         return ", ".join(sorted(_name(device) for device in array.devices()))
 
     def synchronise(self, value: Any) -> None:

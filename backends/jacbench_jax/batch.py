@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jacbench import tree
 from jacbench.backend import Chunking, Target
 from jacbench.structure.sample_methods import SumTrickMethod
+from jacbench_jax.method import output_dtype
 from jacbench_jax.staged import Staged
 
 
@@ -55,7 +56,7 @@ class SumTrick(SumTrickMethod, Staged):
         outputs = target.y_shape[1:]
         like = tree.first(target.x)
         size = math.prod(outputs)
-        basis = jnp.eye(size, dtype=like.dtype).reshape(size, 1, *outputs)
+        basis = jnp.eye(size, dtype=output_dtype(target)).reshape(size, 1, *outputs)
 
         def by_sample(leaf: Any) -> Any:
             rows = jnp.moveaxis(leaf, 1 + axis % (leaf.ndim - 1), 0)

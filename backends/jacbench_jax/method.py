@@ -52,20 +52,29 @@ def output_basis(target: Target) -> jax.Array:
     """
     m = math.prod(target.y_shape)
     leaf = tree.leaves(target.x)[0]
-    basis = np.eye(m, dtype=leaf.dtype).reshape(m, *target.y_shape)
+    basis = np.eye(m, dtype=output_dtype(target)).reshape(m, *target.y_shape)
     placed: jax.Array = jax.device_put(basis, leaf.device)
     return placed
+
+
+def output_dtype(target: Target) -> Any:
+    """Return the dtype of y, which a cotangent has to have; it may be another than that of x."""
+    try:
+        value = jax.eval_shape(target.function, target.x, *target.constants)
+    except Exception:  # noqa: BLE001 - a function that runs on numbers alone
+        return tree.first(target.x).dtype
+    return (value[0] if target.has_aux else value).dtype
 
 
 def input_basis(target: Target) -> Any:
     """Return the n one-hot trees of the input: each leaf of shape (n,) + leaf.shape."""
     leaves = tree.leaves(target.x)
     sizes = [leaf.size for leaf in leaves]
-    eye = np.eye(sum(sizes), dtype=leaves[0].dtype)
+    eye = np.eye(sum(sizes))
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
     columns = np.split(eye, ends, axis=1)
     one_hot = [
-        jax.device_put(c.reshape(-1, *leaf.shape), leaf.device)
+        jax.device_put(c.reshape(-1, *leaf.shape).astype(leaf.dtype), leaf.device)
         for c, leaf in zip(columns, leaves, strict=True)
     ]
     return tree.unflatten(target.x, one_hot)

@@ -30,8 +30,10 @@ class Staged(JaxMethod):
         """Return the function to compile and what it takes besides x."""
 
     def prepare(self, target: Target) -> Prepared:
-        """Lower and compile."""
+        """Lower and compile; inside of another transformation leave that to the outer one."""
         function, rest = self.to_compile(target)
+        if target.traced:
+            return Prepared(lambda x: function(x, *rest))
 
         def of_two(x: Any, rest: tuple[Any, ...]) -> Any:
             # What stays the same goes in as one tuple: unpacking it would be 1 % of a 26 µs call.

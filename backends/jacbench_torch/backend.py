@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from jacbench.model import Adapted
     from jacbench.picking.given.spelling import Spelling
 
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
 
 
 class TorchBackend(Backend):
@@ -117,7 +122,14 @@ class TorchBackend(Backend):
 
     def to_numpy(self, array: torch.Tensor) -> Any:
         """Return a copy on the host."""
-        return np.array(array.detach().cpu().numpy())
+        host = array.detach().cpu()
+        if host.dtype is torch.bfloat16:
+            host = host.float()
+        return np.array(host.numpy())
+
+    def beside(self, constant: Any) -> torch.Tensor:
+        """Return a tensor: an embedding takes no array of NumPy's."""
+        return torch.tensor(constant)
 
     def is_array(self, value: Any) -> bool:
         """Say whether ``value`` is a tensor."""
