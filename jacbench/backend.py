@@ -389,6 +389,17 @@ class Backend(ABC):
         Floats of a dtype that NumPy lacks become float32, which holds them exactly.
         """
 
+    def copied(self, array: Native) -> Native:
+        """Return an array of its own memory, of the same numbers and in the same graph."""
+        numbers = self.to_numpy(array)
+        return self.put(numbers, self.device_of(array), str(numbers.dtype))
+
+    def was_written(self, copy: Native, array: Native) -> bool:
+        """Say whether what was :meth:`copied` from ``array`` has been written to since."""
+        import numpy as np  # noqa: PLC0415 - only once NumPy is there
+
+        return not np.array_equal(self.to_numpy(copy), self.to_numpy(array), equal_nan=True)
+
     def declined(self, exc: Exception) -> str | None:
         """Return the library's own words where ``exc`` means that it cannot do this, else None.
 
@@ -556,5 +567,9 @@ class HostBackend(Backend):
         return array.astype(dtype) if array.dtype.kind == "f" else array.copy()
 
     def to_numpy(self, array: Native) -> Any:
+        """Return a copy."""
+        return array.copy()
+
+    def copied(self, array: Native) -> Native:
         """Return a copy."""
         return array.copy()

@@ -75,7 +75,9 @@ class Call:
         self.chunk_size = _chunk(self.who, chunk_size, self.method.chunking)
 
     def _value(self, of_x: Callable[[Any], Any], x: Tree) -> Any:
-        returned = called(self.who, lambda: of_x(x))
+        own = tree.map_leaves(self.backend.copied, x)
+        returned = called(self.who, lambda: of_x(own))
+        self._refuse_writing(x, own)
         if not self.has_aux:
             return returned
         if not (isinstance(returned, tuple) and len(returned) == 2):
@@ -84,6 +86,17 @@ class Call:
                 "return (y, aux)"
             )
         return returned[0]
+
+    def _refuse_writing(self, x: Tree, own: Tree) -> None:
+        """Refuse a function that wrote into ``own``, the copy of x that it was called with."""
+        pairs = zip(tree.names(x), tree.leaves(x), tree.leaves(own), strict=True)
+        for name, leaf, copy in pairs:
+            if self.backend.was_written(copy, leaf):
+                raise JacbenchError(
+                    f"{self.who}: f writes into its argument: x{name} is another one after the "
+                    "call, and a Jacobian would be of that: let f compute a new array, y = x - 1 "
+                    "in place of x -= 1, or copy x first"
+                )
 
     def _check_batch(self, axis: int) -> None:
         for name, shape in zip(tree.names(self.x), self.sizes.leaf_shapes, strict=True):

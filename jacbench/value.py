@@ -103,7 +103,8 @@ def checked(who: str, backend: Backend, value: Any, name: str = "") -> Array:
             f"{who}: {returned} {_what_it_is(value)}, not an array: return one array of floats"
         )
     if backend.traced(value):
-        array = np.zeros(tuple(value.shape), np.float32 if _is_float(value) else value.dtype)
+        dtype = np.float32 if _is_float(value) else str(value.dtype).rpartition(".")[2]
+        array = np.zeros(tuple(value.shape), dtype)
     else:
         array = np.asarray(backend.to_numpy(value))
     if array.dtype.kind == "c":

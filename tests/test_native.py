@@ -322,3 +322,41 @@ def test_float64_where_jax_has_it_switched_off(tmp_path: Path) -> None:
     told, flag = done.stdout.splitlines()
     assert re.search(r"x is float64 and the library made it float32: .*jax_enable_x64", told)
     assert flag == "False"
+
+
+def test_a_function_that_writes_into_its_argument_is_told_so() -> None:
+    torch = pytest.importorskip("torch")
+
+    def in_place(x: Any) -> Any:
+        x *= 3
+        return torch.tanh(x)
+
+    x = torch.tensor([0.1, 0.5])
+    for method in ("torch.func.jacrev", "torch.grad-loop"):
+        with pytest.raises(JacbenchError, match=r"f writes into its argument: x is another one"):
+            jb.jacobian(in_place, x, method)
+        assert torch.equal(x, torch.tensor([0.1, 0.5]))
+
+    def by_numpy(x: Any) -> Any:
+        x["a"] -= 1
+        return np.sin(x["a"])
+
+    held = {"a": np.array([1.0, 2.0])}
+    with pytest.raises(JacbenchError, match=r"x\['a'\] is another one"):
+        jb.jacobian(by_numpy, held, "numpy.central-difference")
+    assert held["a"].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("method", ["torch.func.jacrev", "torch.grad-loop", "torch.func.jacfwd"])
+def test_results_that_torch_negates_or_conjugates_by_a_mark_are_read(method: str) -> None:
+    torch = pytest.importorskip("torch")
+    z = torch.tensor([1 + 2j, 3 - 1j], dtype=torch.complex128)
+
+    def imaginary(x: Any) -> Any:
+        return torch.imag((x * z).conj())
+
+    x = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    assert imaginary(x).is_neg()
+    J = jb.jacobian(imaginary, x, method)
+    assert torch.allclose(J, -torch.diag(z.imag))
+    assert registry.load("torch").to_numpy(imaginary(x)).tolist() == [-1.0, 2.0]

@@ -144,6 +144,15 @@ class JaxBackend(Backend):
         """Say whether it is a tracer."""
         return isinstance(array, jax.core.Tracer)
 
+    def copied(self, array: jax.Array) -> jax.Array:
+        """Return the array itself: nobody can write to it."""
+        return array
+
+    def was_written(self, copy: jax.Array, array: jax.Array) -> bool:
+        """Return False: nobody can."""
+        del copy, array
+        return False
+
     def is_array(self, value: Any) -> bool:
         """Say whether ``value`` is a JAX array."""
         return isinstance(value, jax.Array)

@@ -57,7 +57,7 @@ descriptor = Descriptor(
         ),
         MethodInfo(
             "torch.backward-loop",
-            "y.backward(one-hot, retain_graph=True), .grad read",
+            "y.backward(one-hot, retain_graph=True, inputs=[x]), .grad read",
             mode="reverse",
         ),
         MethodInfo("torch.grad-loop", "torch.autograd.grad per one-hot vector", mode="reverse"),
@@ -128,7 +128,7 @@ descriptor = Descriptor(
         MethodInfo("torch.sum-trick", "torch.autograd.grad(y[:, k], x, ones) per output k", _BATCH),
         MethodInfo("torch.sample-loop", "torch.autograd.grad per output of each sample", _BATCH),
         MethodInfo("torch.autograd.grad", "torch.autograd.grad(y, x, v)", "vjp"),
-        MethodInfo("torch.backward", "y.backward(v), .grad read", "vjp"),
+        MethodInfo("torch.backward", "y.backward(v, inputs=[x]), .grad read", "vjp"),
         MethodInfo("torch.func.vjp", "torch.func.vjp", "vjp"),
         MethodInfo("torch.functional.vjp", "torch.autograd.functional.vjp", "vjp"),
         MethodInfo("torch.vjp-by-jacrev", "v times the whole of torch.func.jacrev", "vjp"),

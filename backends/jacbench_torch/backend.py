@@ -19,6 +19,7 @@ from jacbench_torch import (
     func,
     functional,
     hooks,
+    isolation,
     jvp,
     lifting,
     loops,
@@ -121,8 +122,8 @@ class TorchBackend(Backend):
         return tensor.to(device, DTYPES[dtype] if array.dtype.kind == "f" else None)
 
     def to_numpy(self, array: torch.Tensor) -> Any:
-        """Return a copy on the host."""
-        host = array.detach().cpu()
+        """Return a copy on the host; torch keeps a negation or a conjugation as a mere mark."""
+        host = array.detach().cpu().resolve_conj().resolve_neg()
         if host.dtype is torch.bfloat16:
             host = host.float()
         return np.array(host.numpy())
@@ -130,6 +131,19 @@ class TorchBackend(Backend):
     def beside(self, constant: Any) -> torch.Tensor:
         """Return a tensor: an embedding takes no array of NumPy's."""
         return torch.tensor(constant)
+
+    def traced(self, array: torch.Tensor) -> bool:
+        """Say whether ``torch.func`` maps or differentiates the tensor."""
+        return isolation.transformed(array)
+
+    def copied(self, array: torch.Tensor) -> torch.Tensor:
+        """Return a clone, which stays in the graph."""
+        return array.clone()
+
+    def was_written(self, copy: torch.Tensor, array: torch.Tensor) -> bool:
+        """Say whether torch has counted a write, or another one has left its trace."""
+        counted = not copy.is_inference() and copy._version > 0
+        return counted or (not self.traced(array) and super().was_written(copy, array))
 
     def is_array(self, value: Any) -> bool:
         """Say whether ``value`` is a tensor."""

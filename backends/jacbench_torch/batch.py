@@ -15,6 +15,7 @@ from torch.func import jacfwd, jacrev, vmap
 from jacbench import tree
 from jacbench.backend import Chunking, Prepared, Target
 from jacbench.structure.sample_methods import SumTrickMethod
+from jacbench_torch.isolation import BOTH
 from jacbench_torch.method import TorchMethod, detached, gradients, prepared, rows, without_graph
 
 
@@ -22,6 +23,7 @@ class Vmapped(TorchMethod):
     """``vmap`` over samples of ``jacrev`` or ``jacfwd`` of the function on a batch of one."""
 
     chunking: Chunking = "chunked"
+    differentiable = BOTH
 
     def __init__(self, name: str, transform: Callable[..., Any]) -> None:
         super().__init__(name)

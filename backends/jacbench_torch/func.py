@@ -11,6 +11,7 @@ from torch.func import jacfwd, jacrev, jvp, linearize, vjp, vmap
 
 from jacbench import layout
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench_torch.isolation import BOTH
 from jacbench_torch.method import TorchMethod, input_basis, output_basis, prepared, unary
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class VmapVjp(TorchMethod):
     """``vjp`` once, its pull-back mapped over the one-hot rows."""
 
     chunking: Chunking = "chunked"
+    differentiable = BOTH
 
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""
@@ -43,6 +45,7 @@ class VmapJvp(TorchMethod):
     """``jvp`` mapped over the one-hot columns; x itself is not mapped."""
 
     chunking: Chunking = "chunked"
+    differentiable = BOTH
 
     def layout(self, target: Target) -> Layout:
         """Return (n,) + y.shape."""
@@ -90,6 +93,7 @@ class Jacrev(TorchMethod):
     """``torch.func.jacrev``."""
 
     chunking: Chunking = "chunked"
+    differentiable = BOTH
 
     def prepare(self, target: Target) -> Prepared:
         """Build the transform; torch traces it anew in every call."""
@@ -104,6 +108,7 @@ class Jacfwd(TorchMethod):
     """``torch.func.jacfwd``; it has no chunk size, ``torch.vmap-jvp`` does."""
 
     chunking: Chunking = "whole"
+    differentiable = BOTH
 
     def prepare(self, target: Target) -> Prepared:
         """Build the transform; torch traces it anew in every call."""

@@ -11,11 +11,17 @@ from torch.autograd.functional import jacobian
 
 from jacbench import tree
 from jacbench.backend import Prepared, Target
-from jacbench_torch.method import TorchMethod, prepared, unary
+from jacbench_torch.isolation import BACK, NEITHER, tracked
+from jacbench_torch.method import TorchMethod, of_leaves, prepared, unary
 
 
 class Functional(TorchMethod):
-    """``functional.jacobian`` with its options fixed; a tree goes in as a tuple of leaves."""
+    """``functional.jacobian`` with its options fixed; a tree goes in as a tuple of leaves.
+
+    ``create_graph`` is on where x is part of a graph: without, the result would be cut from it.
+    """
+
+    differentiable = BACK
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name)
@@ -24,16 +30,16 @@ class Functional(TorchMethod):
 
     def prepare(self, target: Target) -> Prepared:
         """Bind the constants; nothing can be traced ahead."""
-        of_x, options = unary(target), self.options
+        options = self.options
         if tree.is_leaf(target.x):
-            return prepared(lambda x: jacobian(of_x, x, **options), target)
+            of_x = unary(target)
+            return prepared(lambda x: jacobian(of_x, x, tracked(x), **options), target)
+        spread = of_leaves(target)
 
-        like = tree.map_leaves(lambda _: None, target.x)
+        def call(x: Any) -> Any:
+            return jacobian(spread, tuple(tree.leaves(x)), tracked(x), **options)
 
-        def of_leaves(*leaves: Any) -> Any:
-            return of_x(tree.unflatten(like, leaves))
-
-        return prepared(lambda x: jacobian(of_leaves, tuple(tree.leaves(x)), **options), target)
+        return prepared(call, target)
 
 
 _WRONG_SIZE = "Trying to set a forward gradient that has a different size"
@@ -43,8 +49,10 @@ class FunctionalForward(Functional):
     """Forward mode; it runs on torch's legacy vmap, which lacks some functions.
 
     A vector-matrix product plus a bias is one of them (torch 2.13); another is in
-    https://github.com/pytorch/pytorch/issues/94115.
+    https://github.com/pytorch/pytorch/issues/94115. It has no ``create_graph``.
     """
+
+    differentiable = NEITHER
 
     def declined(self, exc: Exception) -> str | None:
         """Recognise the legacy vmap's way of saying that it cannot batch something."""

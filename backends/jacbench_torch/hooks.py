@@ -80,7 +80,7 @@ class ByIntermediate(TorchMethod):
             taken = watch(Z)
             rows = []
             for one_hot in basis:
-                y.backward(one_hot, retain_graph=True)
+                y.backward(one_hot, retain_graph=True, inputs=[shift])
                 shift.grad = None
                 gradient = taken()
                 rows.append(torch.zeros_like(x) if gradient is None else gradient)

@@ -13,11 +13,14 @@ from torch.func import jacfwd, jvp, linearize
 
 from jacbench import tree
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench_torch.isolation import BACK, BOTH, tracked
 from jacbench_torch.method import TorchMethod, of_leaves, prepared, unary, without_graph
 
 
 class FuncJvp(TorchMethod):
     """``torch.func.jvp``."""
+
+    differentiable = BOTH
 
     def prepare(self, target: Target) -> Prepared:
         """Bind the tangent."""
@@ -31,6 +34,8 @@ class FuncJvp(TorchMethod):
 
 class ForwardAd(TorchMethod):
     """Dual numbers by hand: ``torch.autograd.forward_ad``, which torch still calls beta."""
+
+    differentiable = BOTH
 
     def prepare(self, target: Target) -> Prepared:
         """Bind the tangent."""
@@ -53,12 +58,15 @@ class FunctionalJvp(TorchMethod):
     https://j-towns.github.io/2017/06/12/A-new-trick.html
     """
 
+    differentiable = BACK
+
     def prepare(self, target: Target) -> Prepared:
         """Bind the tangent."""
         spread, tangents = of_leaves(target), tuple(tree.leaves(target.vector))
 
         def call(x: Any) -> Any:
-            return torch.autograd.functional.jvp(spread, tuple(tree.leaves(x)), tangents)[1]
+            leaves = tuple(tree.leaves(x))
+            return torch.autograd.functional.jvp(spread, leaves, tangents, tracked(x))[1]
 
         return prepared(call, target)
 
@@ -81,6 +89,7 @@ class JvpByJacfwd(TorchMethod):
     """The whole Jacobian by ``jacfwd``, contracted with the tangent: n passes in place of one."""
 
     chunking: Chunking = "whole"
+    differentiable = BOTH
 
     def prepare(self, target: Target) -> Prepared:
         """Build the transform."""

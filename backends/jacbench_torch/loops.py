@@ -59,13 +59,16 @@ class OneGraph(TorchMethod):
 
 
 class BackwardLoop(OneGraph):
-    """``y.backward(one_hot, retain_graph=True)``; ``.grad`` is read and cleared each time."""
+    """``y.backward(one_hot, retain_graph=True, inputs=leaves)``; ``.grad`` is read and cleared.
+
+    Without ``inputs=`` the parameters of a model get their ``.grad`` too, or more of it.
+    """
 
     def pull(self, y: torch.Tensor, leaves: list[torch.Tensor], basis: Any) -> list[torch.Tensor]:
         """Accumulate into ``.grad``, as ``backward`` does, and take it away again."""
         rows: list[list[torch.Tensor]] = [[] for _ in leaves]
         for one_hot in basis:
-            y.backward(one_hot, retain_graph=True)
+            y.backward(one_hot, retain_graph=True, inputs=leaves)
             for leaf, row in zip(leaves, rows, strict=True):
                 row.append(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad)
                 leaf.grad = None

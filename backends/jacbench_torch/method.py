@@ -11,6 +11,7 @@ import torch
 from jacbench import layout, tree
 from jacbench.backend import Method, MethodInfo, Prepared, Target
 from jacbench_torch import descriptor
+from jacbench_torch.isolation import NEITHER, isolated, tracked
 
 if TYPE_CHECKING:
     from jacbench.layout import Layout
@@ -22,7 +23,22 @@ def info(name: str) -> MethodInfo:
 
 
 class TorchMethod(Method):
-    """A method whose result is laid out like that of ``torch.func.jacrev`` unless it says so."""
+    """A method whose result is laid out like that of ``torch.func.jacrev`` unless it says so.
+
+    Attributes
+    ----------
+    differentiable
+        By which modes the result can be differentiated once more, where x is part of a graph. By
+        none: it is put outside of the graph, and says so when asked for a derivative.
+    """
+
+    differentiable = NEITHER
+
+    def __init_subclass__(cls) -> None:
+        """Keep what a method prepares apart from what surrounds its call, whoever wrote it."""
+        super().__init_subclass__()
+        if "prepare" in vars(cls):
+            cls.prepare = isolated(cls.prepare)  # type: ignore[assignment,method-assign]
 
     def __init__(self, name: str) -> None:
         self.info = info(name)
@@ -72,12 +88,14 @@ def without_graph(call: Callable[..., Any], target: Target) -> Callable[..., Any
 
     ``torch.func`` gives results that can be differentiated once more by whatever the function
     closes over. ``no_grad`` around a transform leaves the transform alone; it costs 3 us a call,
-    so that one evaluation here finds out whether it is needed.
+    so that one evaluation here finds out whether it is needed. Of an x that is part of a graph the
+    result is too.
     """
-    value = target.function(target.x, *target.constants)
-    if any(leaf.requires_grad for leaf in tree.leaves(value)):
-        return torch.no_grad()(call)
-    return call
+    value = target.function(tree.map_leaves(torch.Tensor.detach, target.x), *target.constants)
+    if not any(leaf.requires_grad for leaf in tree.leaves(value)):
+        return call
+    without = torch.no_grad()(call)
+    return lambda x: call(x) if tracked(x) else without(x)
 
 
 def output_basis(target: Target) -> torch.Tensor:

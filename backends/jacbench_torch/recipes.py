@@ -42,7 +42,7 @@ _ROWS = "J = torch.stack(rows).reshape(y.shape + leaf.shape)"
 def _backward_loop(p: Paste) -> list[str]:
     return [
         *(*_graph(p), _BASIS, "rows = []", "for one_hot in basis:"),
-        "    y.backward(one_hot, retain_graph=True)",
+        "    y.backward(one_hot, retain_graph=True, inputs=[leaf])",
         "    rows.append(leaf.grad)",
         "    leaf.grad = None",
         _ROWS,

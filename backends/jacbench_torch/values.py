@@ -13,6 +13,7 @@ from torch.func import jacfwd, jacrev, vjp, vmap
 
 from jacbench import layout, tree
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench_torch.isolation import BOTH
 from jacbench_torch.method import (
     TorchMethod,
     detached,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 class JacobianAux(TorchMethod):
     """``jacrev`` or ``jacfwd`` with ``has_aux=True``: the value comes back as what is aux."""
+
+    differentiable = BOTH
 
     def __init__(self, name: str, transform: Callable[..., Any], chunking: Chunking) -> None:
         super().__init__(name)
@@ -69,6 +72,7 @@ class ValueAndVmapVjp(TorchMethod):
     """``vjp``, which gives y, and its pull-back mapped over the one-hot rows."""
 
     chunking: Chunking = "chunked"
+    differentiable = BOTH
 
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""

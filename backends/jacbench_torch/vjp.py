@@ -12,6 +12,7 @@ from torch.func import jacrev, vjp
 
 from jacbench import tree
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench_torch.isolation import BACK, BOTH, tracked
 from jacbench_torch.method import (
     TorchMethod,
     detached,
@@ -39,10 +40,10 @@ class Grad(TorchMethod):
 
 
 class Backward(TorchMethod):
-    """``y.backward(v)``, ``.grad`` read.
+    """``y.backward(v, inputs=leaves)``, ``.grad`` read.
 
-    Tensors that the function closes over get their ``.grad`` too. ``inputs=`` would spare them, and
-    is refused by a reentrant checkpoint.
+    Without ``inputs=`` the tensors that the function closes over, a model's parameters, get their
+    ``.grad`` too, or more of it. A reentrant checkpoint refuses it.
     """
 
     def prepare(self, target: Target) -> Prepared:
@@ -53,7 +54,7 @@ class Backward(TorchMethod):
             leaves = detached(x)
             y = of_x(tree.unflatten(x, leaves))
             if y.requires_grad:
-                y.backward(v)
+                y.backward(v, inputs=leaves)
             return tree.unflatten(x, [_grad(leaf) for leaf in leaves])
 
         return prepared(call, target)
@@ -65,6 +66,8 @@ def _grad(leaf: torch.Tensor) -> torch.Tensor:
 
 class FuncVjp(TorchMethod):
     """``torch.func.vjp`` and one call of its pull-back."""
+
+    differentiable = BOTH
 
     def prepare(self, target: Target) -> Prepared:
         """Bind v; torch traces anew in every call."""
@@ -80,12 +83,15 @@ class FuncVjp(TorchMethod):
 class FunctionalVjp(TorchMethod):
     """``torch.autograd.functional.vjp``; a tree goes in as a tuple of leaves."""
 
+    differentiable = BACK
+
     def prepare(self, target: Target) -> Prepared:
         """Bind v."""
         spread, v = of_leaves(target), target.vector
 
         def call(x: Any) -> Any:
-            _, products = torch.autograd.functional.vjp(spread, tuple(tree.leaves(x)), v)
+            leaves = tuple(tree.leaves(x))
+            _, products = torch.autograd.functional.vjp(spread, leaves, v, tracked(x))
             return tree.unflatten(x, products)
 
         return prepared(call, target)
@@ -95,6 +101,7 @@ class VjpByJacrev(TorchMethod):
     """The whole Jacobian by ``jacrev``, contracted with v: m passes in place of one."""
 
     chunking: Chunking = "chunked"
+    differentiable = BOTH
 
     def prepare(self, target: Target) -> Prepared:
         """Build the transform."""

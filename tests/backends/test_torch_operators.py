@@ -284,8 +284,9 @@ def test_jvp_of_a_tree(method: str, dtype: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad=True:UserWarning")
-def test_only_plain_backward_goes_through_a_reentrant_checkpoint() -> None:
-    # which is why torch.backward passes no inputs=, and why declined() knows the words
+@pytest.mark.parametrize("method", ["torch.backward", "torch.autograd.grad"])
+def test_a_reentrant_checkpoint_is_declined(method: str) -> None:
+    # a plain backward goes through, and adds to the .grad of whatever the function closes over
     from torch.utils.checkpoint import checkpoint
 
     target = target_of(
@@ -293,10 +294,8 @@ def test_only_plain_backward_goes_through_a_reentrant_checkpoint() -> None:
         np.array([0.5, 1.0]),
         vector=np.array([1.0, 2.0]),
     )
-    (found,) = tree.leaves(registry.method("torch.backward").prepare(target).call(target.x))
-    assert np.allclose(found.numpy(), np.cos([0.5, 1.0]) * [1, 2], rtol=1e-15)
     with pytest.raises(RuntimeError) as caught:
-        registry.method("torch.autograd.grad").prepare(target).call(target.x)
+        registry.method(method).prepare(target).call(target.x)
     assert "checkpoint" in (registry.load("torch").declined(caught.value) or "")
 
 
