@@ -7,13 +7,13 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from jacbench import interaction, layout, nearby, operators, outputs, registry, tree
 from jacbench import point as points
-from jacbench.backend import Backend, Guarding, Method, Native, Prepared, Target, UnfitError
+from jacbench.backend import Backend, Guarding, Method, Native, Prepared, Target
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array, Layout, Shape
 from jacbench.operators.operator import Sizes
@@ -21,6 +21,8 @@ from jacbench.point import Point, dtype_of
 from jacbench.structure.pattern import Pattern
 from jacbench.tree import Tree
 from jacbench.value import called, checked
+
+T = TypeVar("T")
 
 
 class Call:
@@ -138,9 +140,19 @@ class Call:
     def call(self, vector: Any = None) -> Native:
         """Prepare the method and call it at x."""
         prepared = self.prepare(vector)
-        result = prepared.call(self.x)
+        result = self._refusing(lambda: prepared.call(self.x))
         self.layout = prepared.layout_now or self.layout
         return result
+
+    def _refusing(self, compute: Callable[[], T]) -> T:
+        """Return what is computed, or raise the line by which the library says that it cannot."""
+        try:
+            return compute()
+        except Exception as exc:
+            declined = self.method.declined(exc) or self.backend.declined(exc)
+            if declined is None:
+                raise
+            raise JacbenchError(f"{self.who}: {declined}") from exc
 
     def prepare(self, vector: Any = None) -> Prepared:
         """Prepare the method for x and points like it."""
@@ -159,10 +171,7 @@ class Call:
                 "has to look at numbers to find what it uses: call it outside, or take "
                 f"{self._plain_method()} here"
             )
-        try:
-            prepared = self.method.prepare(target)
-        except UnfitError as exc:
-            raise JacbenchError(f"{self.who}: {exc}") from None
+        prepared = self._refusing(lambda: self.method.prepare(target))
         self.layout = prepared.layout or self.method.layout(target)
         return prepared
 

@@ -22,8 +22,10 @@ from jacbench import tree
 from jacbench.backend import Prepared, Target
 from jacbench.errors import JacbenchError
 from jacbench.scrub import one_line
+from jacbench.structure.guard import Guarded
 
 if TYPE_CHECKING:
+    from jacbench.layout import Layout
     from jacbench_torch.method import TorchMethod
 
 M = TypeVar("M", bound="TorchMethod")
@@ -48,6 +50,8 @@ def isolated(prepare: Callable[[M, Target], Prepared]) -> Callable[[M, Target], 
 
     Where nothing surrounds a call, it gains three questions to torch: 0.2 us.
     """
+    if getattr(prepare, "_isolated", False):
+        return prepare
 
     @functools.wraps(prepare)
     def apart(method: M, target: Target) -> Prepared:
@@ -63,21 +67,52 @@ def isolated(prepare: Callable[[M, Target], Prepared]) -> Callable[[M, Target], 
         except RuntimeError as exc:
             _refuse_if_inside(x, method, exc)
             raise
-        return dataclasses.replace(found, call=_apart(found.call, x, method))
+        guarded = isinstance(found.call, Guarded)
+        wrapped = _Guard(found.call, x, method) if guarded else _apart(found.call, x, method)
+        return dataclasses.replace(found, call=wrapped)
 
+    apart._isolated = True  # type: ignore[attr-defined]
     return apart
 
 
-def _apart(call: Callable[[Any], Any], like: Any, method: TorchMethod) -> Callable[[Any], Any]:
+class _Guard:
+    """A guarded call that is kept apart: it says, as a guard does, what layout its result has."""
+
+    def __init__(self, guarded: Any, like: Any, method: TorchMethod) -> None:
+        self._guarded = guarded
+        self.answer = _apart(guarded.answer, like, method, _of_answer)
+
+    def __call__(self, x: Any) -> Any:
+        """Return the native result at ``x``."""
+        return self.answer(x)[0]
+
+    @property
+    def layout(self) -> Layout | None:
+        """The layout of the next result."""
+        layout: Layout | None = self._guarded.layout
+        return layout
+
+
+def _of_answer(change: Callable[[Any], Any], answer: tuple[Any, Any]) -> tuple[Any, Any]:
+    return tree.map_leaves(change, answer[0]), answer[1]
+
+
+def _apart(
+    call: Callable[[Any], Any],
+    like: Any,
+    method: TorchMethod,
+    mapped: Callable[[Callable[[Any], Any], Any], Any] = tree.map_leaves,
+) -> Callable[[Any], Any]:
+    """Return ``call`` kept apart; ``mapped`` changes every tensor of what it returns."""
     is_on, is_inference = torch.is_grad_enabled, torch.is_inference_mode_enabled
     tracks: Callable[[Any], bool] = _tracked if tree.is_leaf(like) else tracked
 
     def of_x(x: Any) -> Any:
         if is_inference() or not is_on():
             with _gradients():
-                return tree.map_leaves(_own, call(tree.map_leaves(_own, x)))
+                return mapped(_own, call(tree.map_leaves(_own, x)))
         try:
-            return _within_a_graph(call, x, method) if tracks(x) else call(x)
+            return _within_a_graph(call, x, method, mapped) if tracks(x) else call(x)
         except RuntimeError as exc:
             _refuse_if_inside(x, method, exc)
             raise
@@ -85,7 +120,12 @@ def _apart(call: Callable[[Any], Any], like: Any, method: TorchMethod) -> Callab
     return of_x
 
 
-def _within_a_graph(call: Callable[[Any], Any], x: Any, method: TorchMethod) -> Any:
+def _within_a_graph(
+    call: Callable[[Any], Any],
+    x: Any,
+    method: TorchMethod,
+    mapped: Callable[[Callable[[Any], Any], Any], Any],
+) -> Any:
     """Call within the graph that x is part of, or put the refusal to go further into that graph."""
     inside = transformed(x)
     if method.differentiable >= _modes(x) and (method.differentiable == BOTH or not inside):
@@ -98,7 +138,7 @@ def _within_a_graph(call: Callable[[Any], Any], x: Any, method: TorchMethod) -> 
         f"take {_instead(method)}, or give it x.detach() where no such derivative is wanted"
     )
     refusing: Callable[..., torch.Tensor] = _Refusing.apply
-    return tree.map_leaves(lambda leaf: refusing(told, leaf, *leaves), result)
+    return mapped(lambda leaf: refusing(told, leaf, *leaves), result)
 
 
 class _Refusing(torch.autograd.Function):

@@ -37,8 +37,7 @@ class TorchMethod(Method):
     def __init_subclass__(cls) -> None:
         """Keep what a method prepares apart from what surrounds its call, whoever wrote it."""
         super().__init_subclass__()
-        if "prepare" in vars(cls):
-            cls.prepare = isolated(cls.prepare)  # type: ignore[assignment,method-assign]
+        cls.prepare = isolated(cls.prepare)  # type: ignore[assignment,method-assign]
 
     def __init__(self, name: str) -> None:
         self.info = info(name)
