@@ -159,18 +159,18 @@ class Call:
         given = self._vector(vector)
         if not self.sizes.m or not self.point.moving:
             return self._of_nothing()
-        target = self._target(given)
-        reason = self.method.unsupported(
-            None, self.method.info.operator, target.device, target.dtype
-        )
-        if reason is not None:
-            raise JacbenchError(f"{self.who}: {reason}")
         if self.traced and self.method.info.structure:
             raise JacbenchError(
                 f"{self.who}: x is traced here (inside jit, vmap, scan or grad), and the method "
                 "has to look at numbers to find what it uses: call it outside, or take "
                 f"{self._plain_method()} here"
             )
+        target = self._target(given)
+        reason = self.method.unsupported(
+            None, self.method.info.operator, target.device, target.dtype
+        )
+        if reason is not None:
+            raise JacbenchError(f"{self.who}: {reason}")
         prepared = self._refusing(lambda: self.method.prepare(target))
         self.layout = prepared.layout or self.method.layout(target)
         return prepared

@@ -252,6 +252,13 @@ def test_a_jacobian_maps_over_points() -> None:
     assert torch.allclose(found, torch.diag_embed(X.cos()))
 
 
+@pytest.mark.parametrize("transform", [torch.func.jacrev, torch.func.jacfwd, torch.func.vmap])
+def test_what_looks_for_a_structure_refuses_what_has_no_numbers(transform: Any) -> None:
+    for name in ("torch.coloured", "torch.per-sample"):
+        with pytest.raises(JacbenchError, match="x is traced here"):
+            transform(lambda p, name=name: jb.jacobian(torch.sin, p, name))(X)
+
+
 def test_a_result_at_a_leaf_that_requires_grad_is_right_and_says_what_it_is_not() -> None:
     x = X[0].clone().requires_grad_()
     J = jb.jacobian(torch.sin, x, "torch.backward-loop")
