@@ -113,7 +113,7 @@ def _held(
     size, width = (n, m) if compression.by == "columns" else (m, n)
     item = np.dtype(target.dtype).itemsize
     drawn = guard.vectors(size, target.dtype, item * (size + compression.count * width))
-    given = [_in_shape(target, compression.by, vector[None]) for vector in drawn]
+    given = [in_shape(target, compression.by, vector[None]) for vector in drawn]
     partners = [compression.partners(vector) for vector in drawn]
 
     def held(x: Any, number: int) -> tuple[Array, float, float]:
@@ -136,7 +136,7 @@ def passes(target: Target, compression: Compression) -> Pass:
 
 def _pass(target: Target, by: str, vectors: Array) -> Pass:
     made = _pushed if by == "columns" else _pulled
-    return made(target, _in_shape(target, by, vectors))
+    return made(target, in_shape(target, by, vectors))
 
 
 def _pushed(target: Target, tangents: list[Any]) -> Pass:
@@ -168,7 +168,7 @@ def _pulled(target: Target, cotangents: list[Any]) -> Pass:
     return run
 
 
-def _in_shape(target: Target, by: str, vectors: Array) -> list[Any]:
+def in_shape(target: Target, by: str, vectors: Array) -> list[Any]:
     """Return (k, n) vectors as k trees like x, or (k, m) ones as k arrays like y."""
     if by == "rows":
         return [vector.reshape(target.y_shape) for vector in vectors]

@@ -6,6 +6,7 @@ sample: m / B passes in place of m. Likewise forward, n / B tangents in place of
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -14,34 +15,96 @@ import numpy as np
 from autograd.differential_operators import make_jvp, make_vjp
 
 from jacbench import tree
-from jacbench.backend import Prepared, Target
+from jacbench.backend import Target
 from jacbench.layout import Array
-from jacbench.structure import samples
+from jacbench.structure import guard, samples
 from jacbench.structure.fastest import fastest
+from jacbench.structure.guard import Structured
+from jacbench.structure.pattern import Pattern
 from jacbench.structure.sample_methods import PerSampleMethod
+from jacbench.structure.search import Side
+from jacbench.structure.verification import Products
+from jacbench_autograd import coloured
 from jacbench_autograd.method import AutogradMethod, eye, pulled_back, same, unary
 
-Blocks: TypeAlias = Callable[[Any], list[Array]]
-"""From x to each leaf's blocks, of shape (B, m / B) + one sample's leaf.shape."""
+Blocks: TypeAlias = Callable[[Any, Any], tuple[list[Array], list[Array]]]
+"""From x to each leaf's blocks, of shape (B, m / B) + one sample's leaf.shape.
+
+And, from x and one more vector, to its product: back for each leaf, samples first, or forward.
+"""
 
 
 class PerSample(PerSampleMethod, AutogradMethod):
     """The blocks in the quicker mode, written into zeros."""
 
-    def prepare(self, target: Target) -> Prepared:
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Make sure that samples are apart; try forward mode where it needs fewer passes."""
-        axis = self.batch_axis(target)
+        del before
+        found = self.samples(target)
+        axis = found.axis
         k = math.prod(target.y_shape[1:])
         p = sum(leaf.size for leaf in tree.leaves(target.x)) // target.y_shape[0]
-        ways = {"vjp": _whole(target, axis, _pulled(target, axis))}
+        ways: dict[str, tuple[Blocks, Side]] = {"vjp": (_pulled(target, axis), "rows")}
         if p < k:
-            ways["jvp"] = _whole(target, axis, _pushed(target, axis))
-        way = fastest({name: _at(call, target.x) for name, call in ways.items()}, same)
-        return Prepared(ways[way], {"way": way, "samples": target.y_shape[0]})
+            ways["jvp"] = _pushed(target, axis), "columns"
+        place = _among_zeros(target, axis)
+        calls = {name: _alone(blocks, place) for name, (blocks, _) in ways.items()}
+        x = target.x
+        chosen = fastest({name: functools.partial(call, x) for name, call in calls.items()}, same)
+        blocks, side = ways[chosen]
+        return Structured(
+            call=calls[chosen],
+            held=_held(target, axis, blocks, side, place),
+            notes={"way": chosen, **found.notes},
+            everywhere=found.everywhere,
+            side=side,
+        )
+
+    def products_at(self, target: Target, x: Any) -> Products:
+        """Return products by autograd, forward and back."""
+        return coloured.products_at(target, x)
 
 
-def _at(call: Callable[[Any], Any], x: Any) -> Callable[[], object]:
-    return lambda: call(x)
+def _alone(blocks: Blocks, place: Callable[[list[Array]], Array]) -> Callable[[Any], Array]:
+    return lambda x: place(blocks(x, None)[0])
+
+
+def _held(
+    target: Target,
+    axis: int,
+    blocks: Blocks,
+    side: Side,
+    place: Callable[[list[Array]], Array],
+) -> Callable[[Any, int], tuple[Array, float, float]]:
+    """Return the call with one more pass, which the blocks have to add up to."""
+    (batch, *_), leaves = target.y_shape, tree.leaves(target.x)
+    size = math.prod(target.y_shape) if side == "rows" else sum(leaf.size for leaf in leaves)
+    drawn = guard.vectors(size, target.dtype, size * np.dtype(target.dtype).itemsize)
+
+    def by_sample(leaf: Array) -> Array:
+        return np.moveaxis(leaf, axis, 0).reshape(batch, -1)
+
+    def held(x: Any, number: int) -> tuple[Array, float, float]:
+        vector = drawn[number % len(drawn)]
+        (given,) = coloured.in_shape(target, side, vector[None])
+        found, product = blocks(x, given)
+        flat = [block.reshape(*block.shape[:2], -1) for block in found]
+        if side == "rows":
+            u = given.reshape(batch, -1, 1)
+            apart = [
+                (block * u).sum(axis=1) - by_sample(own)
+                for block, own in zip(flat, product, strict=True)
+            ]
+        else:
+            parts = [by_sample(leaf)[:, None, :] for leaf in tree.leaves(given)]
+            along = sum((b * t).sum(axis=2) for b, t in zip(flat, parts, strict=True))
+            apart = [along - product[0].reshape(batch, -1)]
+        gap, size = (
+            float(np.max([abs(part).max() for part in parts])) for parts in (apart, product)
+        )
+        return place(found), gap, size
+
+    return held
 
 
 def _pulled(target: Target, axis: int) -> Blocks:
@@ -51,10 +114,11 @@ def _pulled(target: Target, axis: int) -> Blocks:
     basis = [np.repeat(component, batch, axis=0) for component in components]
     vjp_at = make_vjp(unary(target))
 
-    def blocks(x: Any) -> list[Array]:
+    def blocks(x: Any, more: Any) -> tuple[list[Array], list[Array]]:
         pull, _ = vjp_at(x)
         rows = pulled_back(pull, basis)
-        return [np.moveaxis(leaf, 1 + axis if axis >= 0 else axis, 0) for leaf in rows]
+        found = [np.moveaxis(leaf, 1 + axis if axis >= 0 else axis, 0) for leaf in rows]
+        return found, [] if more is None else tree.leaves(pull(more))
 
     return blocks
 
@@ -75,35 +139,35 @@ def _pushed(target: Target, axis: int) -> Blocks:
         basis.append(tree.unflatten(target.x, leaves))
     jvp_at = make_jvp(unary(target))
 
-    def blocks(x: Any) -> list[Array]:
+    def blocks(x: Any, more: Any) -> tuple[list[Array], list[Array]]:
         push = jvp_at(x)
         columns = np.stack([push(tangent)[1] for tangent in basis])
         by_sample = columns.reshape(*columns.shape[:2], -1).transpose(1, 2, 0)
         parts = np.split(by_sample, ends[:-1], axis=2)
-        return [
+        found = [
             part.reshape(*part.shape[:2], *rest) for part, rest in zip(parts, rests, strict=True)
         ]
+        return found, [] if more is None else [push(more)[1]]
 
     return blocks
 
 
-def _whole(target: Target, axis: int, blocks: Blocks) -> Callable[[Any], Array]:
-    """Return x -> the (m, n) Jacobian: what ``blocks`` gives, and zeros."""
+def _among_zeros(target: Target, axis: int) -> Callable[[list[Array]], Array]:
+    """Return what makes the (m, n) Jacobian of each leaf's blocks, and zeros."""
     batch, *outputs = target.y_shape
     shapes = [leaf.shape for leaf in tree.leaves(target.x)]
     k, n = math.prod(outputs), sum(map(math.prod, shapes))
     places, own_samples = list(samples.parts(shapes, axis)), np.arange(batch)
     dtype = tree.first(target.x).dtype
 
-    def call(x: Any) -> Array:
-        found = blocks(x)
+    def among_zeros(found: list[Array]) -> Array:
         J = np.zeros((batch, k, n), dtype=dtype)
         for (columns, shape, own), block in zip(places, found, strict=True):
             part = J[:, :, columns].reshape(batch, k, *shape)  # a view: only the last axis splits
             np.moveaxis(part, 2 + own, 2)[own_samples, :, own_samples] = block
         return J.reshape(batch * k, n)
 
-    return call
+    return among_zeros
 
 
 METHODS = (PerSample("autograd.per-sample"),)

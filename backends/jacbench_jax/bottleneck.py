@@ -7,18 +7,20 @@ value. The middle is one flat vector, so that the product is one of matrices, wh
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
 from jacbench import layout, tree
-from jacbench.backend import Prepared, Target, UnfitError
+from jacbench.backend import Target, UnfitError
+from jacbench.structure.guard import Structured, StructuredMethod
 from jacbench.structure.halves import Halves, halve
-from jacbench_jax import host_product
-from jacbench_jax.method import JaxMethod, first_ready
-from jacbench_jax.staged import memory
+from jacbench.structure.pattern import Pattern
+from jacbench.structure.verification import Products
+from jacbench_jax import coloured, guarded, host_product
+from jacbench_jax.method import JaxMethod
 from jacbench_jax.straight import Straight
 
 if TYPE_CHECKING:
@@ -122,26 +124,47 @@ def split(target: Target) -> Chain:
     return found
 
 
-class Factors(JaxMethod):
+class Factors(StructuredMethod, JaxMethod):
     """Both factors, left as two."""
 
     def layout(self, target: Target) -> Layout:
         """Return (m, k) and (k, n), k being known once the function is traced."""
         return layout.factored(split(target).halves.k)
 
-    def prepare(self, target: Target) -> Prepared:
-        """Trace, split, compute what is constant, compile the rest."""
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
+        """Trace, split, compute what is constant, compile the rest.
+
+        What was traced is the function for every x of this shape.
+        """
+        del before
         chain = split(target)
         constant = chain.constant(target.x, chain.code.rest)
-        rest = (chain.code.rest, constant)
 
-        def of_two(x: Any, rest: tuple[Any, ...]) -> Any:
-            transposed, Jh = chain.factors(x, *rest)
-            return self.result(transposed.astype(target.dtype), Jh.astype(target.dtype))
+        def whole(x: Any, rest: tuple[Any, ...]) -> tuple[Any, Any]:
+            transposed, Jh = chain.factors(x, *rest[:2])
+            both = transposed.astype(target.dtype), Jh.astype(target.dtype)
+            return self.result(*both), both
 
-        compiled = jax.jit(of_two).lower(target.x, rest).compile()
-        notes = {**memory(compiled), **chain.halves.notes()}
-        return Prepared(first_ready(compiled, rest), notes, self.known_layout(chain.halves))
+        def apart(x: Any, both: Any, rest: tuple[Any, ...], u: Any) -> tuple[Any, Any]:
+            _, pull = jax.vjp(lambda x: target.function(x, *rest[2]), x)
+            one = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(pull(u)[0])])
+            transposed, Jh = both
+            return (transposed @ u.reshape(-1)) @ Jh - one, one
+
+        made = Structured(
+            layout=self.known_layout(chain.halves),
+            notes=dict(chain.halves.notes()),
+            everywhere=True,
+            side="rows",
+        )
+        rest = (chain.code.rest, constant, target.constants)
+        return guarded.compiled(
+            target, made, whole, rest, apart, lambda: coloured.drawn(target, "rows")
+        )
+
+    def products_at(self, target: Target, x: Any) -> Products:
+        """Return products by JAX, forward and back."""
+        return coloured.products_at(target, x)
 
     def result(self, transposed: Any, Jh: Any) -> Any:
         """Return what the method gives of the two."""
@@ -160,15 +183,24 @@ class Bottleneck(Factors):
         del target
         return layout.MATRIX
 
-    def prepare(self, target: Target) -> Prepared:
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Compile all of it, or leave a product that is large to NumPy."""
         m, n = math.prod(target.y_shape), sum(leaf.size for leaf in tree.leaves(target.x))
         if not host_product.pays(target.device, m, n, target.dtype):
-            return super().prepare(target)
-        left = FACTORS.prepare(target)
-        factors = left.call
-        notes = {**left.notes, "product": "by NumPy, into large pages"}
-        return Prepared(lambda x: host_product.product(*factors(x)), notes, layout.MATRIX)
+            return super().structured(target, before)
+        left = FACTORS.structured(target, before)
+
+        def held(x: Any, number: int) -> tuple[Any, float, float]:
+            factors, gap, size = left.held(x, number)
+            return host_product.product(*factors), gap, size
+
+        return replace(
+            left,
+            call=lambda x: host_product.product(*left.call(x)),
+            held=held,
+            layout=layout.MATRIX,
+            notes={**left.notes, "product": "by NumPy, into large pages"},
+        )
 
     def result(self, transposed: Any, Jh: Any) -> Any:
         """Multiply."""

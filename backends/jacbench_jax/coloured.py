@@ -87,7 +87,7 @@ class Coloured(StructuredMethod, JaxMethod):
 
     def products_at(self, target: Target, x: Any) -> Products:
         """Return products by JAX, forward and back."""
-        return products(replace(target, x=x, elsewhere=None))[0]
+        return products_at(target, x)
 
     def result_layout(self, pattern: Pattern) -> Layout | None:
         """Return the layout that only the pattern reveals; None: that of ``layout``."""
@@ -201,6 +201,16 @@ def _in_shape(target: Target, by: str, vectors: Any) -> Any:
     return tree.unflatten(target.x, parts)
 
 
+def drawn(target: Target, by: str) -> list[Any]:
+    """Return random vectors for the guard, each in the shape of x or of y."""
+    size = shape_of(target)[1 if by == "columns" else 0]
+    vectors = guard.vectors(size, target.dtype, size * np.dtype(target.dtype).itemsize)
+    return [
+        tree.map_leaves(lambda leaf: leaf[0], _beside(target, _in_shape(target, by, vector[None])))
+        for vector in vectors
+    ]
+
+
 def stacked(target: Target, by: str, chunk: int | None = None) -> Callable[..., Any]:
     """Return ``(x, vectors, constants)`` to k products as rows, ``chunk`` of them at a time."""
     function = target.function
@@ -255,6 +265,11 @@ def products(target: Target) -> list[Products]:
 
     points = [x for x in (target.x, target.elsewhere) if x is not None]
     return [Products(product("columns", x), product("rows", x), traced) for x in points]
+
+
+def products_at(target: Target, x: Any) -> Products:
+    """Return products at another x."""
+    return products(replace(target, x=x, elsewhere=None))[0]
 
 
 # --- patterns by tracing ---

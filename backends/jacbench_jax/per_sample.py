@@ -7,7 +7,6 @@ over samples this calls the function with the batch that it was written for.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -17,11 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jacbench import tree
-from jacbench.backend import Prepared, Target
+from jacbench.backend import Target
 from jacbench.structure import samples
-from jacbench.structure.sample_methods import PerSampleMethod
+from jacbench.structure.guard import Structured
+from jacbench.structure.pattern import Pattern
+from jacbench.structure.sample_methods import Apart, PerSampleMethod
+from jacbench.structure.verification import Products
+from jacbench_jax import coloured, guarded
 from jacbench_jax.method import JaxMethod
-from jacbench_jax.staged import Staged
 
 
 class PerSample(PerSampleMethod, JaxMethod):
@@ -29,88 +31,114 @@ class PerSample(PerSampleMethod, JaxMethod):
 
     def evaluated(self, target: Target) -> Callable[[Any], Any]:
         """Return the function compiled: samples are moved a few dozen times."""
-        compiled = jax.jit(target.function)
-        return lambda x: compiled(x, *target.constants)
+        function = target.function
+        compiled = jax.jit(lambda x, constants: function(x, *constants))
+        return lambda x: compiled(x, target.constants)
 
-    def prepare(self, target: Target) -> Prepared:
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Make sure that samples are apart; compile, in the other mode where one has no rule."""
-        axis = self.batch_axis(target)
+        del before
+        found = self.samples(target)
         k = math.prod(target.y_shape[1:])
         p = sum(leaf.size for leaf in tree.leaves(target.x)) // target.y_shape[0]
-        modes = [_Pushed, _Pulled] if p <= k else [_Pulled, _Pushed]
+        modes = [_pushed, _pulled] if p <= k else [_pulled, _pushed]
         failures: list[Exception] = []
         for mode in modes:
             try:
-                done = mode(self.info.name, axis).prepare(target)
+                return mode(target, found)
             except Exception as exc:  # noqa: BLE001 - no reverse mode through a while_loop, ...
                 failures.append(exc)
-                continue
-            notes = {**done.notes, "way": mode.way, "samples": target.y_shape[0]}
-            return dataclasses.replace(done, notes=notes)
         raise failures[0]
 
-
-class _Mode(Staged):
-    way = ""
-
-    def __init__(self, name: str, axis: int) -> None:
-        super().__init__(name)
-        self.axis = axis
+    def products_at(self, target: Target, x: Any) -> Products:
+        """Return products by JAX, forward and back."""
+        return coloured.products_at(target, x)
 
 
-class _Pulled(_Mode):
+def _pulled(target: Target, found: Apart) -> Structured:
     """One pull-back per output component of a sample, mapped."""
+    shapes, (batch, *outputs) = _shapes(target), target.y_shape
+    k, like = math.prod(outputs), tree.first(target.x)
+    own = [axis for _, _, axis in samples.parts(shapes, found.axis)]
+    among_zeros = _among_zeros(target, found.axis)
+    basis = jax.device_put(np.eye(k, dtype=like.dtype).reshape(k, 1, *outputs), like.device)
 
-    way = "vjp"
+    def whole(x: Any, rest: tuple[Any, ...]) -> tuple[Any, Any]:
+        basis, constants = rest
+        y, pull = jax.vjp(lambda x: target.function(x, *constants), x)
+        rows = jax.vmap(lambda one: pull(jnp.broadcast_to(one, y.shape))[0])(basis)
+        leaves = [
+            jnp.moveaxis(leaf, 1 + axis, 0).reshape(batch, k, -1)
+            for leaf, axis in zip(tree.leaves(rows), own, strict=True)
+        ]
+        blocks = jnp.concatenate(leaves, axis=2)
+        return among_zeros(blocks), blocks
 
-    def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Pull back ones at one output component of every sample."""
-        shapes, (batch, *outputs) = _shapes(target), target.y_shape
-        k, like = math.prod(outputs), tree.first(target.x)
-        own = [axis for _, _, axis in samples.parts(shapes, self.axis)]
-        among_zeros = _among_zeros(target, self.axis)
-        basis = jnp.eye(k, dtype=like.dtype).reshape(k, 1, *outputs)
+    def apart(x: Any, blocks: Any, rest: tuple[Any, ...], u: Any) -> tuple[Any, Any]:
+        _, constants = rest
+        _, pull = jax.vjp(lambda x: target.function(x, *constants), x)
+        pulled = zip(tree.leaves(pull(u)[0]), own, strict=True)
+        one = [jnp.moveaxis(leaf, axis, 0).reshape(batch, -1) for leaf, axis in pulled]
+        asked = jnp.concatenate(one, axis=1)
+        return jnp.sum(blocks * u.reshape(batch, k, 1), axis=1) - asked, asked
 
-        def whole(x: Any, basis: Any, *constants: Any) -> Any:
-            y, pull = jax.vjp(lambda x: target.function(x, *constants), x)
-            rows = jax.vmap(lambda one: pull(jnp.broadcast_to(one, y.shape))[0])(basis)
-            blocks = [
-                jnp.moveaxis(leaf, 1 + axis, 0).reshape(batch, k, -1)
-                for leaf, axis in zip(tree.leaves(rows), own, strict=True)
-            ]
-            return among_zeros(jnp.concatenate(blocks, axis=2))
+    made = Structured(notes={"way": "vjp", **found.notes}, everywhere=found.everywhere, side="rows")
+    return guarded.compiled(
+        target,
+        made,
+        whole,
+        (basis, target.constants),
+        apart,
+        lambda: coloured.drawn(target, "rows"),
+    )
 
-        return whole, (jax.device_put(basis, like.device), *target.constants)
 
-
-class _Pushed(_Mode):
+def _pushed(target: Target, found: Apart) -> Structured:
     """One push-forward per input component of a sample, mapped."""
+    shapes, (batch, *outputs) = _shapes(target), target.y_shape
+    k, like = math.prod(outputs), tree.first(target.x)
+    places = list(samples.parts(shapes, found.axis))
+    ends = np.cumsum([math.prod(shape) // batch for shape in shapes])
+    among_zeros = _among_zeros(target, found.axis)
+    basis = jax.device_put(np.eye(ends[-1], dtype=like.dtype), like.device)
 
-    way = "jvp"
+    def whole(x: Any, rest: tuple[Any, ...]) -> tuple[Any, Any]:
+        basis, constants = rest
 
-    def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Push forward ones at one input component of every sample."""
-        shapes, (batch, *outputs) = _shapes(target), target.y_shape
-        k, like = math.prod(outputs), tree.first(target.x)
-        places = list(samples.parts(shapes, self.axis))
-        ends = np.cumsum([math.prod(shape) // batch for shape in shapes])
-        among_zeros = _among_zeros(target, self.axis)
-        basis = jax.device_put(np.eye(ends[-1], dtype=like.dtype), like.device)
+        def push(one: Any) -> Any:
+            pieces = zip(jnp.split(one, ends[:-1]), places, strict=True)
+            tangents = [
+                jnp.broadcast_to(piece.reshape(*shape[:axis], 1, *shape[axis + 1 :]), shape)
+                for piece, (_, shape, axis) in pieces
+            ]
+            tangent = tree.unflatten(x, tangents)
+            return jax.jvp(lambda x: target.function(x, *constants), (x,), (tangent,))[1]
 
-        def whole(x: Any, basis: Any, *constants: Any) -> Any:
-            def push(one: Any) -> Any:
-                pieces = zip(jnp.split(one, ends[:-1]), places, strict=True)
-                tangents = [
-                    jnp.broadcast_to(piece.reshape(*shape[:axis], 1, *shape[axis + 1 :]), shape)
-                    for piece, (_, shape, axis) in pieces
-                ]
-                tangent = tree.unflatten(x, tangents)
-                return jax.jvp(lambda x: target.function(x, *constants), (x,), (tangent,))[1]
+        columns = jax.vmap(push)(basis).reshape(-1, batch, k)
+        blocks = columns.transpose(1, 2, 0)
+        return among_zeros(blocks), blocks
 
-            columns = jax.vmap(push)(basis).reshape(-1, batch, k)
-            return among_zeros(columns.transpose(1, 2, 0))
+    def apart(x: Any, blocks: Any, rest: tuple[Any, ...], t: Any) -> tuple[Any, Any]:
+        _, constants = rest
+        one = jax.jvp(lambda x: target.function(x, *constants), (x,), (t,))[1].reshape(batch, k)
+        pieces = [
+            jnp.moveaxis(leaf, axis, 0).reshape(batch, -1)
+            for leaf, (_, _, axis) in zip(tree.leaves(t), places, strict=True)
+        ]
+        along = jnp.concatenate(pieces, axis=1)
+        return jnp.sum(blocks * along[:, None, :], axis=2) - one, one
 
-        return whole, (basis, *target.constants)
+    made = Structured(
+        notes={"way": "jvp", **found.notes}, everywhere=found.everywhere, side="columns"
+    )
+    return guarded.compiled(
+        target,
+        made,
+        whole,
+        (basis, target.constants),
+        apart,
+        lambda: coloured.drawn(target, "columns"),
+    )
 
 
 def _shapes(target: Target) -> list[tuple[int, ...]]:

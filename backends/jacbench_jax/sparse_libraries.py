@@ -19,9 +19,12 @@ from jax.experimental.sparse import BCOO
 from jax.flatten_util import ravel_pytree
 
 from jacbench import layout
-from jacbench.backend import Prepared, Target, UnfitError
+from jacbench.backend import Target, UnfitError
 from jacbench.structure import compression, sparsity
-from jacbench_jax import coloured
+from jacbench.structure.guard import Structured, StructuredMethod
+from jacbench.structure.pattern import Pattern
+from jacbench.structure.verification import Products
+from jacbench_jax import coloured, guarded
 from jacbench_jax.staged import Staged
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 INSTALL = 'pip install "jacbench[sparse]"'
 
 
-class Library(Staged):
+class Library(StructuredMethod, Staged):
     """What a library returns for a pattern, as the data of a CSR matrix."""
 
     def __init__(self, name: str, module: str) -> None:
@@ -51,25 +54,52 @@ class Library(Staged):
         """Return (nnz,), of a pattern that is known beforehand only where it is given."""
         return coloured.given_layout(self.info.name, target)
 
-    def prepare(self, target: Target) -> Prepared:
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern, then lower and compile the library's function."""
-        plan = self.plan(target)
-        made = super().prepare(replace(target, pattern=plan.pattern))
-        notes = {**plan.notes, **made.notes}
-        return Prepared(made.call, notes, layout.sparse(plan.pattern))
+        plan = self.plan(target, before)
+        function, constants = self.to_compile(replace(target, pattern=plan.pattern))
+        pattern = plan.pattern
+        rows, columns = (places.astype(np.int32) for places in (pattern.rows, pattern.indices))
+
+        def whole(x: Any, rest: tuple[Any, ...]) -> tuple[Any, Any]:
+            data = function(x, *rest)
+            return data, data
+
+        def apart(x: Any, data: Any, rest: tuple[Any, ...], t: Any) -> tuple[Any, Any]:
+            one = jax.jvp(lambda x: target.function(x, *rest), (x,), (t,))[1].reshape(-1)
+            along = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(t)])
+            added = jax.ops.segment_sum(
+                data * along[columns], rows, pattern.shape[0], indices_are_sorted=True
+            )
+            return added - one, one
+
+        made = Structured(
+            layout=layout.sparse(pattern),
+            notes=plan.notes,
+            everywhere=plan.everywhere,
+            pattern=pattern,
+        )
+        return guarded.compiled(
+            target, made, whole, constants, apart, lambda: coloured.drawn(target, "columns")
+        )
+
+    def products_at(self, target: Target, x: Any) -> Products:
+        """Return products by JAX, forward and back."""
+        return coloured.products_at(target, x)
 
     @abstractmethod
-    def plan(self, target: Target) -> sparsity.Plan:
+    def plan(self, target: Target, before: Pattern | None) -> sparsity.Plan:
         """Return the pattern, checked."""
 
 
 class Asdex(Library):
     """asdex: its own pattern by tracing, its own colouring, products and decompression."""
 
-    def plan(self, target: Target) -> sparsity.Plan:
+    def plan(self, target: Target, before: Pattern | None) -> sparsity.Plan:
         """Take the pattern that is given, else asdex's own alone."""
         detect = [("asdex", lambda: coloured.traced_pattern(target))]
-        return sparsity.plan(target, coloured.products(target), detect, probe=False)
+        points = coloured.products(target)
+        return sparsity.plan(target, points, detect, probe=False, before=before)
 
     def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Colour by asdex, which chooses between rows and columns; its data are in CSR order."""
@@ -100,9 +130,10 @@ class Asdex(Library):
 class Sparsejac(Library):
     """sparsejac: given a pattern, its colouring by NetworkX, ``jacfwd`` or ``jacrev``."""
 
-    def plan(self, target: Target) -> sparsity.Plan:
+    def plan(self, target: Target, before: Pattern | None) -> sparsity.Plan:
         """Find the pattern, since sparsejac does not."""
-        return sparsity.plan(target, coloured.products(target), coloured.detection(target))
+        points = coloured.products(target)
+        return sparsity.plan(target, points, coloured.detection(target), before=before)
 
     def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Flatten x and y: sparsejac takes vectors alone."""

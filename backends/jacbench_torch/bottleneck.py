@@ -7,8 +7,8 @@ one-hot vectors. The middle is one flat vector, whatever the shapes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import replace
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,9 +16,13 @@ from torch.func import jvp, vjp, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from jacbench import layout, tree
-from jacbench.backend import Prepared, Target, UnfitError
+from jacbench.backend import Target, UnfitError
+from jacbench.structure import guard
+from jacbench.structure.guard import Structured, StructuredMethod
 from jacbench.structure.halves import Halves, halve
-from jacbench_torch import host_memory
+from jacbench.structure.pattern import Pattern
+from jacbench.structure.verification import Products
+from jacbench_torch import coloured, host_memory
 from jacbench_torch.method import TorchMethod, detached, gradients, prepared, unary
 from jacbench_torch.one_factor import told_its_tangent
 from jacbench_torch.straight import Straight
@@ -165,27 +169,59 @@ def _agrees(target: Target, chain: Chain, x: Any) -> bool:
     return not bool(excess > 0)  # what is no number is for others to judge
 
 
-class Factors(TorchMethod):
+def _held(
+    target: Target, chain: Chain, arranged: Callable[[Factor, Factor], Any]
+) -> Callable[[Any, int], tuple[Any, float, float]]:
+    """Return the call with one pass back through the function, which the factors have to give."""
+    of_x, like = unary(target), tree.first(target.x)
+    m = math.prod(target.y_shape)
+    drawn = torch.as_tensor(
+        guard.vectors(m, target.dtype, m * like.element_size()), device=like.device
+    )
+    norm, largest = torch.linalg.vector_norm, float("inf")
+
+    def held(x: Any, number: int) -> tuple[Any, float, float]:
+        transposed, Jh = chain.factors(x)
+        u = drawn[number % len(drawn)]
+        leaves = detached(x)
+        pulled = gradients(of_x(tree.unflatten(x, leaves)), leaves, u.reshape(target.y_shape))
+        one = _joined([part.reshape(-1) for part in pulled], dim=0)
+        apart = (transposed @ u.to(transposed.dtype)).to(Jh.dtype) @ Jh - one
+        return arranged(transposed, Jh), norm(apart, largest).item(), norm(one, largest).item()
+
+    return held
+
+
+class Factors(StructuredMethod, TorchMethod):
     """Both factors, left as two."""
 
     def layout(self, target: Target) -> Layout:
         """Return (m, k) and (k, n), k being known once the function is recorded."""
         return layout.factored(Chain(target).halves.k)
 
-    def prepare(self, target: Target) -> Prepared:
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Record, split, compute what is constant, check the derivative."""
+        del before
         chain = Chain(target)
         chain.keep_constant(target.x)
         chain.record(target.x)
         _check(target, chain)
         dtype = tree.first(target.x).dtype
 
-        def call(x: Any) -> Any:
-            transposed, Jh = chain.factors(x)
+        def arranged(transposed: Factor, Jh: Factor) -> Any:
             return self.result(transposed.to(dtype), Jh.to(dtype), chain.halves)
 
-        found = prepared(call, target, **chain.halves.notes())
-        return replace(found, layout=self.known_layout(chain.halves))
+        return Structured(
+            call=prepared(lambda x: arranged(*chain.factors(x)), target).call,
+            held=_held(target, chain, arranged),
+            layout=self.known_layout(chain.halves),
+            notes=dict(chain.halves.notes()),
+            side="rows",
+        )
+
+    def products_at(self, target: Target, x: Any) -> Products:
+        """Return products by autograd, forward and back."""
+        return coloured.products_at(target, x)
 
     def result(self, transposed: Factor, Jh: Factor, halves: Halves) -> Any:
         """Return what the method gives of the two: arrays of the caller's own."""

@@ -8,18 +8,25 @@ Reference: https://docs.pytorch.org/tutorials/intermediate/per_sample_grads.html
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
 from torch.func import jvp, vmap
 
 from jacbench import tree
-from jacbench.backend import Chunking, Prepared, Target
-from jacbench.structure import samples
+from jacbench.backend import Chunking, Target
+from jacbench.structure import guard, samples
 from jacbench.structure.fastest import fastest
+from jacbench.structure.guard import Structured
+from jacbench.structure.pattern import Pattern
 from jacbench.structure.sample_methods import PerSampleMethod
+from jacbench.structure.search import Side
+from jacbench.structure.verification import Products
+from jacbench_torch import coloured
 from jacbench_torch.method import (
     TorchMethod,
     detached,
@@ -31,8 +38,27 @@ from jacbench_torch.method import (
     without_graph,
 )
 
-Blocks: TypeAlias = Callable[[Any], Sequence[torch.Tensor]]
-"""From x to each leaf's blocks, of shape (m / B,) + one sample's leaf.shape + (B,)."""
+Stacked: TypeAlias = list[torch.Tensor]
+"""The results of passes, stacked: back one array for each leaf of x, forward one like y."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """Passes that together give the blocks of all samples.
+
+    Attributes
+    ----------
+    run
+        From x, and one more vector or None, to the results of all passes, that vector's last.
+    blocks
+        From the results to each leaf's blocks, of shape (m / B,) + one sample's leaf.shape + (B,).
+    side
+        ``rows`` where the passes go back, ``columns`` where they go forward.
+    """
+
+    run: Callable[[Any, Any], Stacked]
+    blocks: Callable[[Stacked], Sequence[torch.Tensor]]
+    side: Side
 
 
 class PerSample(PerSampleMethod, TorchMethod):
@@ -40,71 +66,146 @@ class PerSample(PerSampleMethod, TorchMethod):
 
     chunking: Chunking = "chunked"
 
-    def prepare(self, target: Target) -> Prepared:
+    def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Make sure that samples are apart; try the ways that may be the quickest, once each."""
-        axis = self.batch_axis(target)
-        ways = {name: _whole(target, axis, blocks) for name, blocks in _ways(target, axis).items()}
-        timed: Mapping[str, Callable[[], object]] = {
-            name: _waiting(call, target) for name, call in ways.items()
-        }
-        way = fastest(timed, same)
-        return prepared(ways[way], target, way=way, samples=target.y_shape[0])
+        del before
+        found = self.samples(target)
+        axis, ways = found.axis, _ways(target, found.axis)
+        place = _among_zeros(target, axis)
+        calls = {name: prepared(_alone(way, place), target).call for name, way in ways.items()}
+        x = target.x
+        chosen = fastest({name: functools.partial(call, x) for name, call in calls.items()}, same)
+        way = ways[chosen]
+        return Structured(
+            call=calls[chosen],
+            held=_held(target, axis, way, place),
+            notes={"way": chosen, **found.notes},
+            everywhere=found.everywhere,
+            side=way.side,
+        )
+
+    def products_at(self, target: Target, x: Any) -> Products:
+        """Return products by autograd, forward and back."""
+        return coloured.products_at(target, x)
 
 
-def _waiting(call: Callable[[Any], Any], target: Target) -> Callable[[], object]:
-    waiting = prepared(call, target).call
-    return lambda: waiting(target.x)
+def _alone(way: Way, place: Callable[[Any], torch.Tensor]) -> Callable[[Any], torch.Tensor]:
+    return lambda x: place(way.blocks(way.run(x, None)))
 
 
-def _ways(target: Target, axis: int) -> dict[str, Blocks]:
+def _held(
+    target: Target, axis: int, way: Way, place: Callable[[Any], torch.Tensor]
+) -> Callable[[Any, int], tuple[torch.Tensor, float, float]]:
+    """Return the call with one more pass, which the blocks have to add up to."""
+    m = math.prod(target.y_shape)
+    n = sum(leaf.numel() for leaf in tree.leaves(target.x))
+    size = m if way.side == "rows" else n
+    like = tree.first(target.x)
+    drawn = torch.as_tensor(
+        guard.vectors(size, target.dtype, 2 * size * like.element_size()), device=like.device
+    )
+    partners = _to_rows if way.side == "rows" else _to_columns
+    given = [partners(target, axis, vector) for vector in drawn]
+    norm, largest = torch.linalg.vector_norm, float("inf")
+
+    def held(x: Any, number: int) -> tuple[torch.Tensor, float, float]:
+        more, factors = given[number % len(given)]
+        stacked = way.run(x, more)
+        found = place(way.blocks([part[:-1] for part in stacked]))
+        gap = size = 0.0
+        for part, factor in zip(stacked, factors, strict=True):
+            one = part[-1]
+            off = norm((part[:-1] * factor).sum(0) - one, largest).item()
+            gap, size = _larger(gap, off), _larger(size, norm(one, largest).item())
+        return found, gap, size
+
+    return held
+
+
+def _larger(one: float, other: float) -> float:
+    """Return the larger number, or NaN where one is none."""
+    return one if math.isnan(one) or one >= other else other
+
+
+def _to_rows(target: Target, axis: int, vector: torch.Tensor) -> tuple[Any, Stacked]:
+    """Return a cotangent, and what each component's gradients are multiplied with."""
+    batch = target.y_shape[0]
+    of_component = vector.reshape(batch, -1).T
+    factors = []
+    for leaf in tree.leaves(target.x):
+        shape = [1] * leaf.ndim
+        shape[axis] = batch
+        factors.append(of_component.reshape(-1, *shape))
+    return vector.reshape(target.y_shape), factors
+
+
+def _to_columns(target: Target, axis: int, vector: torch.Tensor) -> tuple[Any, Stacked]:
+    """Return a tangent, and what the derivatives by each component are multiplied with."""
+    leaves = tree.leaves(target.x)
+    parts = [
+        part.reshape(leaf.shape)
+        for part, leaf in zip(vector.split([leaf.numel() for leaf in leaves]), leaves, strict=True)
+    ]
+    by_sample = [part.movedim(axis, 0).reshape(target.y_shape[0], -1) for part in parts]
+    factor = torch.cat(by_sample, dim=1).T
+    return (
+        tree.unflatten(target.x, [part[None] for part in parts]),
+        [factor.reshape(*factor.shape, *(1 for _ in target.y_shape[1:]))],
+    )
+
+
+def _ways(target: Target, axis: int) -> dict[str, Way]:
     """Return the ways worth trying: forward mode only where it needs fewer passes."""
     k = math.prod(target.y_shape[1:])
     p = sum(leaf.numel() for leaf in tree.leaves(target.x)) // target.y_shape[0]
-    ways = {"grad": _grad(target, axis)}
+
+    def pulled(stacked: Stacked) -> Sequence[torch.Tensor]:
+        return [_last(part, axis, 1) for part in stacked]
+
+    ways = {"grad": Way(_grad(target), pulled, "rows")}
     if k > 1:
-        ways["grad-batched"] = _grad_batched(target, axis)
+        ways["grad-batched"] = Way(_grad_batched(target), pulled, "rows")
     if p < k:
-        ways["jvp"] = _jvp(target, axis)
+        ways["jvp"] = Way(_jvp(target, axis), _by_columns(target, axis), "columns")
     return ways
 
 
-def _grad(target: Target, axis: int) -> Blocks:
+def _grad(target: Target) -> Callable[[Any, Any], Stacked]:
     """One ``torch.autograd.grad`` per output component."""
     spread, ones = of_leaves(target), [one.contiguous() for one in _component_basis(target)]
 
-    def blocks(x: Any) -> Sequence[torch.Tensor]:
+    def run(x: Any, more: Any) -> Stacked:
         leaves = detached(x)
         y = spread(*leaves)
-        passes = [gradients(y, leaves, one, retain_graph=True) for one in ones]
-        return [
-            torch.stack([_last(g, axis) for g in of_leaf]) for of_leaf in zip(*passes, strict=True)
-        ]
+        given = ones if more is None else [*ones, more]
+        passes = [gradients(y, leaves, one, retain_graph=True) for one in given]
+        return [torch.stack(of_leaf) for of_leaf in zip(*passes, strict=True)]
 
-    return blocks
+    return run
 
 
-def _grad_batched(target: Target, axis: int) -> Blocks:
+def _grad_batched(target: Target) -> Callable[[Any, Any], Stacked]:
     """``torch.autograd.grad(is_grads_batched=True)`` over the output components."""
     spread, basis = of_leaves(target), _component_basis(target)
-    chunks = basis.split(target.chunk_size or len(basis))
 
-    def blocks(x: Any) -> Sequence[torch.Tensor]:
+    def run(x: Any, more: Any) -> Stacked:
         leaves = detached(x)
         y = spread(*leaves)
+        given = basis if more is None else torch.cat((basis, more[None]))
         if not y.requires_grad:
-            return [_last(leaf.new_zeros(len(basis), *leaf.shape), axis, 1) for leaf in leaves]
+            return [leaf.new_zeros(len(given), *leaf.shape) for leaf in leaves]
         passes = [
             torch.autograd.grad(
                 y, leaves, chunk, retain_graph=True, allow_unused=True, is_grads_batched=True
             )
-            for chunk in chunks
+            for chunk in given.split(target.chunk_size or len(given))
         ]
         return [
-            _last(_joined(leaf, of_leaf, len(basis)), axis, 1)
+            _joined(leaf, of_leaf, len(given))
             for leaf, of_leaf in zip(leaves, zip(*passes, strict=True), strict=True)
         ]
 
-    return blocks
+    return run
 
 
 def _joined(leaf: torch.Tensor, chunks: Sequence[torch.Tensor | None], count: int) -> torch.Tensor:
@@ -115,18 +216,33 @@ def _joined(leaf: torch.Tensor, chunks: Sequence[torch.Tensor | None], count: in
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _jvp(target: Target, axis: int) -> Blocks:
+def _jvp(target: Target, axis: int) -> Callable[[Any, Any], Stacked]:
     """``torch.func.jvp`` mapped over the input components, each tangent for every sample."""
     of_x, tangents, chunk = unary(target), _tangents(target, axis), target.chunk_size
+
+    def run(x: Any, more: Any) -> Stacked:
+        def push(tangent: Any) -> Any:
+            return jvp(of_x, (x,), (tangent,))[1]
+
+        given = tangents if more is None else tree.unflatten(x, _side_by_side(tangents, more))
+        return [vmap(push, chunk_size=chunk)(given)]
+
+    return without_graph(run, target)
+
+
+def _side_by_side(tangents: Any, more: Any) -> list[torch.Tensor]:
+    pairs = zip(tree.leaves(tangents), tree.leaves(more), strict=True)
+    return [torch.cat(pair) for pair in pairs]
+
+
+def _by_columns(target: Target, axis: int) -> Callable[[Stacked], Sequence[torch.Tensor]]:
+    """Return what takes each leaf's blocks from derivatives by the components of a sample."""
     shapes = [leaf.shape for leaf in tree.leaves(target.x)]
     rests = [shape[: axis % len(shape)] + shape[axis % len(shape) + 1 :] for shape in shapes]
     sizes = [math.prod(rest) for rest in rests]
 
-    def blocks(x: Any) -> Sequence[torch.Tensor]:
-        def push(tangent: Any) -> Any:
-            return jvp(of_x, (x,), (tangent,))[1]
-
-        columns = vmap(push, chunk_size=chunk)(tangents)
+    def blocks(stacked: Stacked) -> Sequence[torch.Tensor]:
+        (columns,) = stacked
         by_output = columns.reshape(*columns.shape[:2], -1).permute(2, 0, 1)
         parts = by_output.split(sizes, dim=1)
         return [
@@ -134,7 +250,7 @@ def _jvp(target: Target, axis: int) -> Blocks:
             for part, rest in zip(parts, rests, strict=True)
         ]
 
-    return without_graph(blocks, target)
+    return blocks
 
 
 def _component_basis(target: Target) -> torch.Tensor:
@@ -164,23 +280,22 @@ def _last(array: torch.Tensor, axis: int, before: int = 0) -> torch.Tensor:
     return array.movedim(axis + before if axis >= 0 else axis, -1)
 
 
-def _whole(target: Target, axis: int, blocks: Blocks) -> Callable[[Any], torch.Tensor]:
-    """Return x -> the (m, n) Jacobian: what ``blocks`` gives, and zeros."""
+def _among_zeros(target: Target, axis: int) -> Callable[[Sequence[torch.Tensor]], torch.Tensor]:
+    """Return what makes the (m, n) Jacobian of each leaf's blocks, and zeros."""
     batch, *outputs = target.y_shape
     shapes = [tuple(leaf.shape) for leaf in tree.leaves(target.x)]
     k, n = math.prod(outputs), sum(map(math.prod, shapes))
     places = list(samples.parts(shapes, axis))
     like = tree.first(target.x)
 
-    def call(x: Any) -> torch.Tensor:
-        found = blocks(x)
+    def among_zeros(found: Sequence[torch.Tensor]) -> torch.Tensor:
         J = torch.zeros(batch, k, n, dtype=like.dtype, device=like.device)
         for (columns, shape, own), block in zip(places, found, strict=True):
             part = J[:, :, columns].unflatten(2, shape)
             part.diagonal(dim1=0, dim2=2 + own).copy_(block)
         return J.reshape(batch * k, n)
 
-    return call
+    return among_zeros
 
 
 METHODS = (PerSample("torch.per-sample"),)

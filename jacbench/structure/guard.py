@@ -194,9 +194,12 @@ class Guarded:
 
     def _anew(self, x: Native, wrong: str) -> Structured:
         """Return the Jacobian for the structure at ``x``, with the places known before."""
-        target = replace(self._target, x=_own(x), elsewhere=self._target.x, pattern=None)
+        before = self._made.pattern
+        # places add up; of any other structure the one of this x is asked for
+        elsewhere = None if before is None else self._target.x
+        target = replace(self._target, x=_own(x), elsewhere=elsewhere, pattern=None)
         try:
-            made = self._method.structured(target, self._made.pattern)
+            made = self._method.structured(target, before)
         except UnfitError as exc:
             raise self._unfit(f"{wrong}, and {exc}") from exc
         self.repairs += 1

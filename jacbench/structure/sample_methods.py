@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from jacbench.backend import Method, Native, Target, UnfitError
 from jacbench.errors import JacbenchError
 from jacbench.operators.batch_jacobian import SHARED
 from jacbench.structure import samples
+from jacbench.structure.guard import StructuredMethod
 
 if TYPE_CHECKING:
     from jacbench.layout import Array, Layout
@@ -42,7 +44,26 @@ class SumTrickMethod(Method):
         return axis
 
 
-class PerSampleMethod(Method):
+@dataclass(frozen=True)
+class Apart:
+    """Samples that do not see each other.
+
+    Attributes
+    ----------
+    axis
+        The axis of every leaf of x that runs over them.
+    everywhere
+        True where that follows from the program text.
+    notes
+        What it rests on, for the results file.
+    """
+
+    axis: int
+    everywhere: bool
+    notes: dict[str, str | int | float]
+
+
+class PerSampleMethod(StructuredMethod):
     """The dense (m, n) Jacobian: its diagonal blocks for all samples at once, zeros elsewhere."""
 
     def layout(self, target: Target) -> Layout:
@@ -65,7 +86,7 @@ class PerSampleMethod(Method):
         """Return the function of x alone, as the samples are moved through it."""
         return lambda x: target.function(x, *target.constants)
 
-    def batch_axis(self, target: Target) -> int:
+    def samples(self, target: Target) -> Apart:
         """Return the axis of x over samples, made sure of: by moving some at x and elsewhere.
 
         Where nothing is known of a native function, the axis is looked for.
@@ -92,7 +113,10 @@ class PerSampleMethod(Method):
         found = samples.find(value, points, axes=axes, dtype=target.dtype)
         if found.axis is None:
             raise UnfitError(f"no Jacobian per sample: {found.reason}")
-        return found.axis
+        notes: dict[str, str | int | float] = {"samples": found.count}
+        if found.caveat is not None:
+            notes["caveat"] = found.caveat
+        return Apart(found.axis, found.caveat is None, notes)
 
 
 def _first(in_axes: tuple[int | None, ...] | None) -> int | None:

@@ -18,6 +18,7 @@ import jacbench as jb
 from jacbench import registry
 from jacbench.backend import UnfitError
 from jacbench.errors import JacbenchError
+from tests.backends import guarded_samples
 from tests.backends.per_sample import (
     DTYPES,
     PROBLEMS,
@@ -67,7 +68,7 @@ def test_as_many_passes_as_one_sample_has_outputs() -> None:
     call = registry.method(METHOD).prepare(asked).call
     passes.clear()
     assert np.array_equal(call(asked.x), np.diag(2 * x.ravel()))
-    assert len(passes) == 3
+    assert len(passes) == 3 + 1  # the guard's
 
 
 def test_what_has_no_forward_mode_goes_back() -> None:
@@ -111,3 +112,7 @@ def test_of_a_native_function_the_axis_is_found() -> None:
     assert np.allclose(J, autograd.jacobian(f)(x), rtol=1e-13)
     with pytest.raises((UnfitError, JacbenchError), match="samples interact along axis 0"):
         jb.jacobian(lambda x: x - anp.mean(x, axis=0), x, METHOD)
+
+
+def test_samples_that_start_to_see_each_other() -> None:
+    guarded_samples.check("autograd")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import jacbench as jb
 from jacbench import registry
 from jacbench.backend import UnfitError
 from jacbench.errors import JacbenchError
+from tests.backends import guarded_samples
 from tests.backends.per_sample import (
     DTYPES,
     PROBLEMS,
@@ -102,3 +104,20 @@ def test_of_a_native_function_the_axis_is_found() -> None:
     assert np.allclose(J, jax.jacrev(lambda x: jnp.tanh(x.T @ W))(x), rtol=1e-13)
     with pytest.raises((UnfitError, JacbenchError), match="samples interact along axis 0"):
         jb.jacobian(lambda x: x - x.mean(0), x, METHOD)
+
+
+def test_samples_that_start_to_see_each_other() -> None:
+    guarded_samples.check("jax")
+
+
+def test_a_callable_without_a_hash_and_constants_without_one() -> None:
+    @dataclass
+    class Arm:
+        k: float = 3.0
+
+        def __call__(self, y: Any) -> Any:
+            return self.k * jnp.sin(y) + y**2
+
+    y = np.array([0.3, -0.2, 0.5])
+    J = jb.jacobian(Arm(), jnp.asarray(y), METHOD)
+    np.testing.assert_allclose(J, np.diag(3 * np.cos(y) + 2 * y), rtol=1e-5)

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import jacbench
 from jacbench import registry, tree
 from jacbench.backend import Prepared, Target, UnfitError
+from jacbench.errors import JacbenchError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("networkx")
@@ -384,3 +386,23 @@ def test_the_reason_is_the_methods_own(method: str) -> None:
     with pytest.raises(UnfitError) as caught:
         chosen.prepare(target_of(lambda x: x * 2))
     assert chosen.declined(caught.value) == str(caught.value)
+
+
+def test_a_branch_that_was_not_taken_is_split_anew() -> None:
+    down, up = torch.ones(2, 30, dtype=torch.float64), torch.ones(30, 2, dtype=torch.float64)
+    steps = torch.arange(30, dtype=torch.float64)
+
+    def function(x: Any) -> Any:
+        middle = torch.tanh(down @ x)
+        return up @ middle if float(x.detach().numpy()[0]) > 0 else steps * (up @ middle**2)
+
+    start = torch.linspace(0.01, 0.02, 30, dtype=torch.float64)
+    made = jacbench.prepare(function, start, "torch.factors")
+    assert made.notes["guard"] == "every call: repair"
+    for x in (start, -start, start):
+        outer, inner = made(x)
+        right = torch.autograd.functional.jacobian(function, x)
+        torch.testing.assert_close(outer @ inner, right)
+    refusing = jacbench.prepare(function, start, "torch.bottleneck", guard="raise")
+    with pytest.raises(JacbenchError, match=r"column 0 of J times a random vector"):
+        refusing(-start)

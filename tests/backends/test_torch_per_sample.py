@@ -11,7 +11,7 @@ import jacbench as jb
 from jacbench import registry
 from jacbench.backend import UnfitError
 from jacbench.errors import JacbenchError
-from tests.backends import answers
+from tests.backends import answers, guarded_samples
 from tests.backends.per_sample import (
     DTYPES,
     PROBLEMS,
@@ -88,7 +88,7 @@ def test_as_many_passes_as_one_sample_has_outputs(forced: str) -> None:
     call = registry.method(METHOD).prepare(asked).call
     passes.clear()
     assert np.array_equal(call(asked.x).numpy(), 2 * np.eye(150))
-    assert len(passes) == 3
+    assert len(passes) == 3 + 1  # the guard's
 
 
 def test_what_has_no_rule_for_vmap_goes_one_by_one() -> None:
@@ -164,3 +164,7 @@ def test_of_a_native_function_the_axis_is_found() -> None:
     assert torch.allclose(J, torch.func.jacrev(lambda x: torch.tanh(x.T @ W))(x), rtol=1e-13)
     with pytest.raises((UnfitError, JacbenchError), match="samples interact along axis 0"):
         jb.jacobian(lambda x: x - x.mean(0), x, METHOD)
+
+
+def test_samples_that_start_to_see_each_other() -> None:
+    guarded_samples.check("torch")
