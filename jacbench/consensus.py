@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,33 +18,58 @@ LIMIT = 1e-11
 """Normwise difference below which two witnesses agree: ten times what a cell may be off."""
 
 
-def agreed(
+@dataclass(frozen=True)
+class Consensus:
+    """What witnesses answer.
+
+    Attributes
+    ----------
+    names
+        The witnesses that answered.
+    jacobians
+        The (m, n) Jacobian at each point, as the first of them gives it.
+    apart
+        The largest normwise difference from that of any other, over the points; 0 for one alone.
+    """
+
+    names: tuple[str, ...]
+    jacobians: list[Array]
+    apart: float
+
+
+def asked(
     evaluator: Evaluator,
     points: Sequence[Tree],
     constants: tuple[Tree, ...],
     y_shape: tuple[int, ...],
-) -> list[Array] | None:
-    """Return the (m, n) Jacobians at ``points`` that no witness contradicts, or None.
+) -> Consensus | None:
+    """Return what the backend's witnesses answer at ``points``; None where none can.
 
-    The backend names its witnesses: one in reverse and one in forward mode, say. One that cannot
-    do the function says nothing. The caller still has to confirm the answer by something that is
-    no contestant: differences in random directions.
+    One is in reverse and one in forward mode, say. One that cannot do the function, or gives what
+    is not finite, says nothing. The caller still has to confirm the answer by something that is no
+    contestant: differences.
     """
-    answers: list[list[Array]] = []
+    answers: dict[str, list[Array]] = {}
     for name in evaluator.backend.witnesses:
         try:
-            answers.append(_jacobians(evaluator, name, points, constants, y_shape))
+            found = _jacobians(evaluator, name, points, constants, y_shape)
         except Exception:  # noqa: BLE001, S112 - what a method cannot do is told in its own cell
             continue
+        if all(np.isfinite(one).all() for one in found):
+            answers[name] = found
     if not answers:
         return None
-    first, *others = answers
-    return first if all(all(map(_same, first, other)) for other in others) else None
+    first, *others = answers.values()
+    apart = max(
+        (_apart(a, b) for other in others for a, b in zip(first, other, strict=True)), default=0.0
+    )
+    return Consensus(tuple(answers), first, apart)
 
 
-def _same(one: Array, other: Array) -> bool:
-    scale = float(np.linalg.norm(one)) or 1.0
-    return one.shape == other.shape and float(np.linalg.norm(one - other)) <= LIMIT * scale
+def _apart(one: Array, other: Array) -> float:
+    if one.shape != other.shape:
+        return math.inf
+    return float(np.linalg.norm(one - other)) / (float(np.linalg.norm(one)) or 1.0)
 
 
 def _jacobians(

@@ -14,6 +14,10 @@ class JacbenchError(Exception):
     """
 
 
+class WrongJacobianError(JacbenchError):
+    """A Jacobian written by hand that everything else contradicts."""
+
+
 class MissingError(JacbenchError):
     """Something optional that a problem needs is not installed: the line says how to get it."""
 

@@ -27,6 +27,8 @@ POINTS = 7
 """Values in a row from which noise is told."""
 APART = 64
 """How much further apart values are taken once more: noise stays, a root grows eightfold."""
+FAR = 2e-3
+"""How far apart values are taken of an output that stands still to the bit nearer by."""
 WORTH = 1e-4
 """Share of the slope below which two sides are not said to differ."""
 
@@ -121,8 +123,47 @@ def noise(line: Line, dtype: str) -> float:
     return found if found / 30 < again < 6 * found else 0.0
 
 
+def scatter(line: Line, dtype: str) -> Array:
+    """Return by how much each output scatters about a smooth curve, as :func:`noise` tells it.
+
+    Of shape (m,), in the units of y. An output that stands still to the bit is looked at over
+    longer steps: what is rounded coarsely inside, to half precision say, has steps and plateaus.
+    """
+    near = steps(dtype)[1] / 4
+    table = _in_a_row(line, near)
+    found = _levels(table)
+    again = _in_a_row(line, APART * near)
+    # what depends on the distance of the values is curvature
+    levels = np.where(_levels(again) < 30 * found, found, 0.0)
+    still, wider = np.all(table == table[0], axis=0), again
+    for h in (APART * near, FAR):
+        if not still.any():
+            break
+        wider = again if h != FAR else _in_a_row(line, FAR)
+        levels = np.where(still, _levels(wider), levels)
+        still &= np.all(wider == wider[0], axis=0)
+    return np.asarray(levels)
+
+
+def _in_a_row(line: Line, h: float) -> Array:
+    return np.stack([line(k * h) for k in range(1, POINTS + 1)])
+
+
+def _levels(table: Array) -> Array:
+    """Return for each output the median over the orders of a table of differences, from the third.
+
+    The values lie in rows, one below the other.
+    """
+    levels = []
+    for order in range(1, POINTS):
+        table = np.diff(table, axis=0)
+        gamma = math.factorial(order) ** 2 / math.factorial(2 * order)
+        levels.append(gamma * np.mean(table**2, axis=0))
+    return np.asarray(np.sqrt(np.median(levels[2:], axis=0)))
+
+
 def _scatter(line: Line, h: float) -> float:
-    table = np.stack([line(k * h) for k in range(1, POINTS + 1)])
+    table = _in_a_row(line, h)
     size = float(np.linalg.norm(table[0]))
     levels = []
     for order in range(1, POINTS):

@@ -253,6 +253,12 @@ class Problem:
     def _nearby(self) -> Tree:
         return nearby.point(self.x, np.random.default_rng([self.seed, 0x5EED]))
 
+    @property
+    def draws_elsewhere(self) -> bool:
+        """Whether the second point is the one that is drawn where none is given."""
+        drawn = zip(tree.leaves(self._nearby()), tree.leaves(self.elsewhere), strict=True)
+        return all(np.array_equal(one, other) for one, other in drawn)
+
     def _check_in_axes(self, in_axes: Sequence[int | None]) -> None:
         arguments = (self.x, *self.constants)
         if len(in_axes) != len(arguments):

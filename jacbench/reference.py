@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from jacbench import consensus, registry, tree
-from jacbench.backend import Target
+from jacbench import nearby, tree
 from jacbench.errors import JacbenchError
 from jacbench.evaluator import Evaluator
 from jacbench.layout import Array
-from jacbench.operators.operator import typical_product
 from jacbench.problem import Problem
+from jacbench.standing import Grounds, matrix
 from jacbench.tree import Tree
 from jacbench.value import same_outputs
-
-ORACLE_DIRECTIONS = 3
-"""Random directions in which a reference without an analytic Jacobian is confirmed."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +57,17 @@ class Reference:
     kind
         ``analytic``, ``complex-step``, ``consensus`` or ``central-difference``.
     error
-        A bound on the reference's own normwise error, beyond rounding; 0 but for the last.
+        A bound on the reference's own normwise error, beyond rounding; 0 but for the last, and for
+        a consensus on a function that is itself noisy.
+    doubt
+        One line where differences of the function's values cannot confirm it; else empty.
     """
 
     here: Point
     elsewhere: Point
     kind: str
     error: float
+    doubt: str = ""
 
     @property
     def m(self) -> int:
@@ -93,22 +91,44 @@ def outputs(problem: Problem, backend: str = "numpy") -> tuple[int, ...]:
 def reference(problem: Problem, dtype: str, backend: str = "numpy") -> Reference:
     """Compute the reference of ``problem`` for cells of ``dtype``, at both points.
 
-    The analytic Jacobian where there is one. Otherwise, confirmed by central differences in
-    random directions, the complex step over NumPy, or what independent methods of ``backend``
-    agree on where the function is written for that library alone. Otherwise central differences.
-    Never the answer of one contestant by itself.
+    The analytic Jacobian where there is one. Otherwise the complex step over NumPy, or what
+    independent methods of ``backend`` agree on where the function is written for that library
+    alone. Each is held against differences of the function's values, which outrank it where they
+    can tell: :mod:`jacbench.standing`. Never the answer of one contestant by itself.
+
+    Raises
+    ------
+    JacbenchError
+        In one line: the function has no value, or the Jacobian written by hand is wrong, or what is
+        right cannot be told.
     """
     evaluator = Evaluator(problem, backend)
     constants = tuple(_rounded(constant, dtype) for constant in problem.constants)
-    points = [_rounded(problem.x, dtype), _rounded(problem.elsewhere, dtype)]
-    values = [evaluator.value_and_aux(x, constants) for x in points]
+    points = [_rounded(problem.x, dtype)]
+    values = [evaluator.value_and_aux(points[0], constants)]
+    for elsewhere in _second_points(problem):
+        points[1:] = [_rounded(elsewhere, dtype)]
+        try:
+            values.append(evaluator.value_and_aux(points[1], constants))
+            break
+        except JacbenchError as exc:
+            refused = exc
+    if len(values) < 2:
+        raise refused
     same_outputs(f"problem {problem.name!r}", values[0][0].shape, values[1][0].shape)
-    kind, error, jacobians = _source(evaluator, points, constants, values[0][0].shape)
+    standing = Grounds(evaluator, points, constants, [y for y, _ in values]).standing()
     here, elsewhere = (
-        Point(x, constants, y, _checked_matrix(problem, jacobian, y.size), aux)
-        for x, (y, aux), jacobian in zip(points, values, jacobians, strict=True)
+        Point(x, constants, y, matrix(problem, jacobian, y.size), aux)
+        for x, (y, aux), jacobian in zip(points, values, standing.jacobians, strict=True)
     )
-    return Reference(here, elsewhere, kind, error)
+    return Reference(here, elsewhere, standing.kind, standing.error, standing.doubt)
+
+
+def _second_points(problem: Problem) -> Iterator[Tree]:
+    """Yield the second point; nearer ones too if it was drawn: it may lie out of the domain."""
+    for factor, point in nearby.nearer(problem.x, problem.elsewhere):
+        if factor == 1 or problem.draws_elsewhere:
+            yield point
 
 
 def _rounded(value: Tree, dtype: str) -> Tree:
@@ -116,122 +136,3 @@ def _rounded(value: Tree, dtype: str) -> Tree:
         return leaf.astype(dtype).astype(np.float64) if leaf.dtype.kind == "f" else leaf
 
     return tree.map_leaves(convert, value)
-
-
-def _source(
-    evaluator: Evaluator,
-    points: Sequence[Tree],
-    constants: tuple[Tree, ...],
-    y_shape: tuple[int, ...],
-) -> tuple[str, float, list[Array]]:
-    """Return the kind of the reference, its own error, and the Jacobian at each point."""
-    problem = evaluator.problem
-    if problem.jacobian is not None:
-        return "analytic", 0.0, [problem.jacobian(x, *constants) for x in points]
-    if problem.stops_gradient:
-        raise JacbenchError(
-            f"problem {problem.name!r}: it stops gradients, which no difference quotient sees: "
-            "give its Jacobian as jacobian="
-        )
-    kind, candidates = _candidates(evaluator, points, constants, y_shape)
-    tolerance = registry.method("numpy.central-difference").tolerance("float64") or 0.0
-    # at both: another branch of the function may be taken at the second
-    if candidates is not None and all(
-        _confirmed(evaluator, jacobian, x, constants, tolerance)
-        for jacobian, x in zip(candidates, points, strict=True)
-    ):
-        return kind, 0.0, candidates
-    differences = [
-        _numeric("numpy.central-difference", evaluator, x, constants, y_shape) for x in points
-    ]
-    return "central-difference", tolerance, differences
-
-
-def _candidates(
-    evaluator: Evaluator,
-    points: Sequence[Tree],
-    constants: tuple[Tree, ...],
-    y_shape: tuple[int, ...],
-) -> tuple[str, list[Array] | None]:
-    """Return what is better than differences, if it is confirmed, and what it is called."""
-    problem = evaluator.problem
-    if problem.function is None:
-        return "consensus", consensus.agreed(evaluator, points, constants, y_shape)
-    function = problem.value_alone(problem.neutral(registry.load("numpy").xp))
-    try:
-        return "complex-step", [
-            _numeric("numpy.complex-step", function, x, constants, y_shape) for x in points
-        ]
-    except Exception:  # noqa: BLE001 - a function that takes no complex numbers
-        return "complex-step", None
-
-
-def _numeric(
-    name: str,
-    function: Callable[..., Array],
-    x: Tree,
-    constants: tuple[Tree, ...],
-    y_shape: tuple[int, ...],
-) -> Array:
-    target = Target(
-        function=function,
-        x=x,
-        constants=constants,
-        y_shape=y_shape,
-        device="cpu",
-        dtype="float64",
-    )
-    result: Array = registry.method(name).prepare(target).call(x)
-    return result
-
-
-def _confirmed(
-    evaluator: Evaluator,
-    jacobian: Array,
-    x: Tree,
-    constants: tuple[Tree, ...],
-    tolerance: float,
-) -> bool:
-    """Hold J v against (f(x + h v) - f(x - h v)) / 2h for random directions v."""
-    errors = direction_errors(evaluator, jacobian, x, constants)
-    return all(error <= 10 * tolerance for error in errors)
-
-
-def direction_errors(
-    evaluator: Evaluator, jacobian: Array, x: Tree, constants: tuple[Tree, ...]
-) -> list[float]:
-    """Return ‖J v - d‖ / ‖d‖ for central differences d along each of a few random directions v.
-
-    Where J v nearly cancels, in place of ‖d‖ the size that it has for a typical v.
-    """
-    rng = np.random.default_rng(0)
-    h = float(np.finfo(np.float64).eps) ** (1 / 3)
-    errors = []
-    for _ in range(ORACLE_DIRECTIONS):
-        v = tree.map_leaves(lambda leaf: rng.standard_normal(leaf.shape), x)
-        ends = []
-        for sign in (1, -1):
-            moved = [a + sign * h * b for a, b in zip(tree.leaves(x), tree.leaves(v), strict=True)]
-            ends.append(evaluator.value(tree.unflatten(x, moved), constants).reshape(-1))
-        slope = (ends[0] - ends[1]) / (2 * h)
-        direction = np.concatenate([leaf.reshape(-1) for leaf in tree.leaves(v)])
-        product = jacobian @ direction
-        scale = max(float(np.linalg.norm(slope)), typical_product(jacobian, direction)) or 1.0
-        error = float(np.linalg.norm(product - slope)) / scale
-        errors.append(error if math.isfinite(error) else math.inf)
-    return errors
-
-
-def _checked_matrix(problem: Problem, jacobian: Any, m: int) -> Array:
-    matrix = np.asarray(jacobian)
-    if matrix.shape != (m, problem.n):
-        raise JacbenchError(
-            f"problem {problem.name!r}: its reference Jacobian has shape {matrix.shape}, not "
-            f"({m}, {problem.n}): return one row per output and one column per input, in C order"
-        )
-    if not np.isfinite(matrix).all():
-        raise JacbenchError(
-            f"problem {problem.name!r}: its reference Jacobian is not finite: choose a point where "
-            "the function is differentiable"
-        )
-    return matrix

@@ -56,6 +56,9 @@ def settle(
         except Exception as exc:  # noqa: BLE001 - whatever a method or a user's function raises
             settled = Settled(fault(result, method, backend, exc))
         changes = process_state.put_back(before)
+    if reference.doubt:
+        told = {**settled.result.notes, "reference_doubt": reference.doubt}
+        settled = replace(settled, result=replace(settled.result, notes=told))
     if reference.unused:
         unused = [f"x{name}" for name in reference.unused]
         told = {**settled.result.notes, "zero_columns": unused}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jacbench.errors import JacbenchError
+from jacbench.errors import JacbenchError, WrongJacobianError
 from jacbench.evaluator import Evaluator, home
 from jacbench.picking.examining import differences
 from jacbench.picking.examining.by_products import ByProducts, Probed
@@ -118,6 +118,8 @@ class Right:
         believed = judgement.forward or judgement.reverse
         try:
             whole = self._reference()
+        except WrongJacobianError:
+            raise
         except JacbenchError:
             if believed:
                 return None
