@@ -56,7 +56,11 @@ Compile = Annotated[
 ]
 Threads = Annotated[int, typer.Option("--threads", help="For every library.")]
 TimeLimit = Annotated[
-    float, typer.Option("--time-limit", metavar="SECONDS", help="For checking and timing.")
+    float,
+    typer.Option("--time-limit", metavar="SECONDS", help="For all but imports and compilers."),
+]
+CompileLimit = Annotated[
+    float, typer.Option("--compile-limit", metavar="SECONDS", help="For all compilers together.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of the order of measurements.")]
 
@@ -76,6 +80,7 @@ def pick(
     compile_: Compile = True,
     threads: Threads = 1,
     time_limit: TimeLimit = 60.0,
+    compile_limit: CompileLimit = 120.0,
     seed: Seed = 0,
     json_file: options.Json = None,
 ) -> None:
@@ -98,6 +103,7 @@ def pick(
     )
     wanted = operation.Wanted(
         time_limit_s=time_limit,
+        compile_limit_s=compile_limit,
         calls=calls,
         memory=memory,
         form=form,

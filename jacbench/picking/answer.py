@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from jacbench.cell import CellResult
+from jacbench.cell import CellResult, Verdict
 from jacbench.picking.racing.candidate import SUMMARIES, Candidate
 from jacbench.results import json_safe
 from jacbench.statistics import Interval
 
 SCHEMA = 1
 """Version of the object that ``jacbench pick --json`` prints."""
+UNMEASURED = ("open", "no time", str(Verdict.TIMED_OUT))
+"""Fates of those that time kept from being measured, and nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,9 @@ class Row:
     backend
         Whose.
     fate
-        ``picked``, ``equal`` (no interval tells it from the one picked), ``slower`` (raced to the
-        end), ``dropped`` (clearly slower early on), ``not tried``, or its verdict.
+        ``picked``, ``equal`` (tied: no interval tells it from the one picked), ``slower`` (by its
+        interval), ``dropped`` (clearly slower early on), ``open`` (right, and raced for too short a
+        time to say), ``no time`` (left out for want of time), ``not tried``, or its verdict.
     reason
         One line for what was not raced.
     result
@@ -107,6 +110,8 @@ class Answer:
     speedup
         How many times faster the pick is than that, with its interval; None where it was not
         measured.
+    pairs
+        Pairs of stretches, measured in turn, behind that; 0: it is from the first calls alone.
     evidence
         What the answers were held against, and how strong that is, in a line.
     notes
@@ -116,7 +121,9 @@ class Answer:
     calls
         How often the Jacobian is wanted, where that was said: the preparation is shared out.
     decided
-        False where time ran out before it was clear who is fastest.
+        False where somebody who may be faster was not measured, or not to the end.
+    enough_s, scarce
+        A limit, seconds, that would probably do, and of what: ``time`` or ``compile``.
     seconds
         What the time went to.
     fingerprint
@@ -135,11 +142,14 @@ class Answer:
     rows: Sequence[Row]
     today: Candidate | None = None
     speedup: Interval | None = None
+    pairs: int = 0
     evidence: str = ""
     notes: Sequence[str] = ()
     code: Mapping[str, Sequence[str]] = field(default_factory=dict)
     calls: int | None = None
     decided: bool = True
+    enough_s: float | None = None
+    scarce: str = "time"
     seconds: Mapping[str, float] = field(default_factory=dict)
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
 
@@ -165,13 +175,18 @@ class Answer:
 
     @property
     def equals(self) -> list[Candidate]:
-        """Candidates that no interval tells apart from the pick."""
+        """Candidates that are tied with the pick."""
         chosen = self.picks[self.format].format
         return [
             row.candidate
             for row in self.rows
             if row.fate == "equal" and row.candidate.format == chosen
         ]
+
+    @property
+    def unmeasured(self) -> list[Candidate]:
+        """Candidates that may be faster, and were not measured for want of time."""
+        return [row.candidate for row in self.rows if row.fate in UNMEASURED]
 
     def row(self, candidate: Candidate) -> Row:
         """Return what became of ``candidate``."""
@@ -196,11 +211,14 @@ class Answer:
             "picks": {name: c.to_json() for name, c in self.picks.items()},
             "today": None if self.today is None else self.today.to_json(),
             "speedup": None if self.speedup is None else asdict(self.speedup),
+            "pairs": self.pairs,
             "evidence": self.evidence,
             "notes": list(self.notes),
             "code": {name: list(lines) for name, lines in self.code.items()},
             "calls": self.calls,
             "decided": self.decided,
+            "enough_s": self.enough_s,
+            "scarce": self.scarce,
             "seconds": dict(self.seconds),
             "rows": [row.to_json() for row in self.rows],
             "formats": dict(SUMMARIES),

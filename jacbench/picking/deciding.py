@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,12 +11,13 @@ from jacbench import scrub
 from jacbench.cell import Verdict
 from jacbench.errors import JacbenchError
 from jacbench.picking import basis
-from jacbench.picking.answer import Answer, Row
+from jacbench.picking.answer import UNMEASURED, Answer, Row
 from jacbench.picking.benches.abreast import ALONE, Abreast
 from jacbench.picking.benches.bench import Bench
 from jacbench.picking.benches.lost import LostError
 from jacbench.picking.libraries import lost_is_told
 from jacbench.picking.looking import Seen, see_all
+from jacbench.picking.racing.budget import Budget
 from jacbench.picking.racing.candidate import Candidate
 from jacbench.picking.racing.contest import Contest
 from jacbench.picking.racing.terms import Terms
@@ -30,6 +32,7 @@ TODAY: Mapping[str, str] = {
 """By backend, what people are taken to use where they do not say: the plain call of its manual."""
 
 _FAULTS = frozenset(str(verdict) for verdict in Verdict if verdict.is_fault)
+_ROUND_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600)
 _PREFERRED = ("dense", "csr", "blocks", "factors")
 
 
@@ -68,6 +71,8 @@ def decide(
         In one line: no library can look, no method is right, a method that is not here.
     """
     begun = time.monotonic()
+    for bench in benches:
+        bench.hold(Budget(wanted.time_limit_s).left)
     tell("looking at the function")
     seen, left_out = see_all(benches, wanted, runner)
     looking_s = time.monotonic() - begun
@@ -88,6 +93,7 @@ def _terms(first: Seen, wanted: Wanted, looking_s: float, *, bind: bool) -> Term
     return Terms(
         time_limit_s=max(1.0, wanted.time_limit_s - looking_s),
         asked_s=wanted.time_limit_s,
+        compile_limit_s=wanted.compile_limit_s,
         calls=wanted.calls,
         memory_bytes=wanted.memory_bytes,
         compile=bool(wanted.compile),
@@ -135,7 +141,9 @@ def _answer(
     seconds: Mapping[str, float],
 ) -> Answer:
     """Put the answer together, of a contest that is over."""
-    picks, rows = contest.picks(), contest.rows()
+    picks, rows, versus = contest.picks(), contest.rows(), contest.speedup
+    scarce = "compile" if _compilers_alone(rows) else "time"
+    limit_s = wanted.compile_limit_s if scarce == "compile" else wanted.time_limit_s
     notes = [*_notes(described, told), *left_out, *basis.lines(_resting(rows, picks))]
     return Answer(
         name=described["name"],
@@ -149,15 +157,31 @@ def _answer(
         format=form,
         rows=rows,
         today=contest.today(),
-        speedup=contest.speedup,
+        speedup=None if versus is None else versus.ratio,
+        pairs=0 if versus is None else versus.pairs,
         evidence=told.evidence,
         notes=tuple(dict.fromkeys(notes)),
         code=_codes(contest, picks),
         calls=wanted.calls,
         decided=contest.decided,
+        enough_s=None if contest.decided else _enough_s(limit_s, seconds),
+        scarce=scarce,
         seconds={name: round(spent, 3) for name, spent in seconds.items()},
         fingerprint=_fingerprint(told.bench),
     )
+
+
+def _compilers_alone(rows: Sequence[Row]) -> bool:
+    """Say whether only compilers were left out for want of time."""
+    late = [row for row in rows if row.fate in UNMEASURED]
+    return bool(late) and all("compile limit" in (row.reason or "") for row in late)
+
+
+def _enough_s(limit_s: float, seconds: Mapping[str, float]) -> float:
+    """Return a round number of seconds, twice what was given or taken at the least."""
+    spent = sum(s for stage, s in seconds.items() if stage not in ("starting", "compiling"))
+    least = 2 * max(limit_s, spent)
+    return float(next((nice for nice in _ROUND_S if nice >= least), math.ceil(least)))
 
 
 def _resting(

@@ -30,6 +30,7 @@ def pick(
     x: Any = None,
     *,
     time_limit_s: float = 60.0,
+    compile_limit_s: float = 120.0,
     calls: int | None = None,
     memory: str | None = None,
     form: str | None = None,
@@ -49,8 +50,10 @@ def pick(
     x
         An array of the function's library, or a tree of them. None for a problem or a name.
     time_limit_s
-        What examining, checking and timing may take, seconds; compilers that run for seconds are
-        not counted.
+        What examining, checking and timing may take, seconds; imports and compilers that run for
+        seconds are not counted.
+    compile_limit_s
+        What those compilers may take in all, seconds.
     calls
         How often the Jacobian is wanted: preparation is shared out over so many calls. None:
         often, so that it does not count.
@@ -84,6 +87,7 @@ def pick(
     """
     wanted = Wanted(
         time_limit_s=time_limit_s,
+        compile_limit_s=compile_limit_s,
         calls=calls,
         memory=memory,
         form=form,

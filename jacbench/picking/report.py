@@ -15,10 +15,12 @@ from jacbench.markup import printable
 from jacbench.memory import format_size
 from jacbench.picking.answer import Answer, Row
 from jacbench.picking.racing.candidate import SUMMARIES
-from jacbench.statistics import Interval
 
 HEAD = ("method", "time", "± 95 %", "x pick", "preparation", "pick pays from", "memory", "")
-_RACED = ("picked", "equal", "slower", "dropped")
+_RACED = ("picked", "equal", "open", "slower", "dropped")
+_SAID = {"equal": "tied", "open": "too few rounds"}
+ROUGH = 1.2
+"""A ratio without an interval below which nobody is called faster."""
 _STYLES = {"picked": "bold green", "equal": "green"}
 _COMPILERS = {"torch": "Inductor"}
 _SPENT = {
@@ -81,14 +83,21 @@ def verdict(answer: Answer) -> Iterator[str]:
         if form != answer.format:
             yield _other_form(answer, form, answer.row(candidate))
     if answer.equals:
-        names = ", ".join(candidate.label for candidate in answer.equals)
-        count = len(answer.equals) + 1
-        yield f"equal: no interval tells {'these' if count > 2 else 'this'} from it: {names}"
+        yield f"tied with {', '.join(candidate.label for candidate in answer.equals)}"
     if not answer.decided:
-        yield "time ran out before it was clear who is fastest: allow more with --time-limit"
+        yield _undecided(answer)
     error = best.result.error if best.result is not None else None
     accuracy = "" if error is None else f"error {error:.1g}; "
     yield f"right: {accuracy}{answer.evidence}"
+
+
+def _undecided(answer: Answer) -> str:
+    """Say what was not measured for want of time, and how much more would do."""
+    count = len(answer.unmeasured)
+    methods = "method was" if count == 1 else "methods were"
+    why = f"{count} {methods} not measured" if count else "the race was cut short"
+    enough = "more" if answer.enough_s is None else f"{answer.enough_s:g}"
+    return f"undecided: {why}: give --{answer.scarce}-limit {enough}"
 
 
 def _margin(row: Row) -> str:
@@ -111,15 +120,28 @@ def _faster(answer: Answer) -> str | None:
     if today == picked:
         return f"{what} is what you use today"
     own, ratio = "" if what == "that" else f"{what}: ", answer.speedup
-    if ratio.low <= 1 <= ratio.high or ratio.estimate <= 1:
-        return f"{own}as fast as {today.label}, by what can be told{_ends(ratio)}"
-    return f"{own}{_times(ratio.estimate)} faster than {today.label}{_ends(ratio)}"
+    if math.isnan(ratio.low):
+        return f"{own}{_roughly(ratio.estimate, today.label)} (from {_few(answer.pairs)})"
+    ends = f" (95 %: {_times(ratio.low)} to {_times(ratio.high)})"
+    if ratio.high < 1:
+        return f"{own}{_times(1 / ratio.estimate)} slower than {today.label}{ends}"
+    if ratio.low <= 1:
+        return f"{own}tied with {today.label}, as used today{ends}"
+    return f"{own}{_times(ratio.estimate)} faster than {today.label}{ends}"
 
 
-def _ends(interval: Interval) -> str:
-    if math.isnan(interval.low):
-        return ""
-    return f" (95 %: {_times(interval.low)} to {_times(interval.high)})"
+def _roughly(ratio: float, today: str) -> str:
+    """Return a ratio that has no interval, to the digits that it may have."""
+    if ratio < ROUGH:
+        return f"roughly as fast as {today}"
+    told = f"{ratio:.1g}" if ratio >= 2 else f"{ratio:.2g}"
+    return f"roughly {_times(float(told))} faster than {today}"
+
+
+def _few(pairs: int) -> str:
+    if not pairs:
+        return "the first calls alone"
+    return "1 pair" if pairs == 1 else f"{pairs} pairs"
 
 
 def starts(answer: Answer) -> Iterator[str]:
@@ -181,7 +203,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         format_seconds(prepared),
         "" if even is None or even < 2 else f"{even:,.0f} calls",
         "" if peak is None else format_size(peak),
-        row.fate,
+        _SAID.get(row.fate, row.fate),
     )
 
 

@@ -16,8 +16,10 @@ class Wanted:
     Attributes
     ----------
     time_limit_s
-        What examining, checking and timing may take, seconds. The start of workers and compilers
-        that run for seconds are not counted.
+        What examining, checking and timing may take, seconds. Imports and compilers that run for
+        seconds are not counted.
+    compile_limit_s
+        What compilers that run for seconds may take in all, seconds.
     calls
         How often the Jacobian is wanted; None: often.
     memory
@@ -39,6 +41,7 @@ class Wanted:
     """
 
     time_limit_s: float = 60.0
+    compile_limit_s: float = 120.0
     calls: int | None = None
     memory: str | None = None
     form: str | None = None
@@ -52,6 +55,10 @@ class Wanted:
         """Refuse what makes no sense, one clear line each."""
         if not self.time_limit_s > 0:
             raise JacbenchError(f"--time-limit {self.time_limit_s:g}: give seconds above 0")
+        if not self.compile_limit_s > 0:
+            raise JacbenchError(
+                f"--compile-limit {self.compile_limit_s:g}: give seconds above 0, or --no-compile"
+            )
         if self.calls is not None and self.calls < 1:
             raise JacbenchError(f"--calls {self.calls}: give a whole number of at least 1")
         if self.form is not None and self.form not in FORMATS.values():

@@ -95,7 +95,7 @@ race(
     "return statistics.median(self.costs())",
     "return min(self.costs())",
 )
-race("a coin's confidence drops a candidate", "CONFIDENCE = 0.99", "CONFIDENCE = 0.5")
+race("a coin drops a candidate", "MISS = 0.005", "MISS = 0.5")
 race(
     "the order within rounds is always the same",
     "for runner in rng.sample(runners, len(runners)):",
@@ -103,13 +103,13 @@ race(
 )
 race(
     "hopeless after one pass",
-    "if HOPELESS < runner.typical() / best <= DOUBTFUL and clock() < deadline:",
+    "if HOPELESS < runner.typical() / best <= DOUBTFUL and fits([runner]):",
     "if False:",
 )
 race(
     "the estimate alone drops a candidate",
-    "return ratio.estimate if ratio.low > SLOWER else None",
-    "return ratio.estimate if ratio.estimate > SLOWER else None",
+    "for c, ratio in ratios.items() if ratio.low > SLOWER}",
+    "for c, ratio in ratios.items() if ratio.estimate > SLOWER}",
 )
 race(
     "the share of the preparation is left out",
@@ -129,16 +129,38 @@ sampling(
     "seconds = min(",
 )
 
-versus = PICKING.of(f"{RACING}/versus_today.py", f"{IN_RACING}/test_versus_today.py")
-versus(
-    "a speed-up has an interval from one pair",
-    "if len(ratios) >= LEAST_PAIRS:",
-    "if len(ratios) >= 1:",
+apart = PICKING.of(f"{RACING}/apart.py", f"{IN_RACING}/test_apart.py")
+apart(
+    "rounds that hang together tell as much as others",
+    "worth = count / _inflation(_correlation(apart), count)",
+    "worth = float(count)",
 )
-versus(
-    "today's method always goes first",
-    "pair = self._draws.order((today, picked))",
-    "pair = (today, picked)",
+apart("of several rivals each may be wronged as often", "1 - miss / len(logs)", "1 - miss")
+
+pairs = PICKING.of(f"{RACING}/pairs.py", f"{IN_RACING}/test_placing.py")
+pairs(
+    "a speed-up has an interval from two pairs",
+    "if len(found) >= LEAST_PAIRS:",
+    "if len(found) >= 2:",
+)
+
+placing = PICKING.of(f"{RACING}/placing.py", f"{IN_RACING}/test_placing.py")
+placing(
+    "a pick that was measured slower stays",
+    "        if not faster:\n            break\n",
+    "        break\n",
+)
+placing(
+    "slower is who is so by the estimate",
+    '"slower" if known.ratio.low > 1 else',
+    '"slower" if known.ratio.estimate > 1.01 else',
+)
+
+measuring = PICKING.of(f"{RACING}/measuring.py", f"{IN_RACING}/test_measuring.py")
+measuring(
+    "candidates are measured in one order always",
+    "for known in self._draws.order(chosen):",
+    "for known in chosen:",
 )
 
 heats = PICKING.of(f"{RACING}/heats.py", f"{IN_RACING}/test_heats.py")
@@ -147,10 +169,11 @@ heats(
     "            self.open.add(form)\n",
     "            pass\n",
 )
-heats(
+field = PICKING.of(f"{RACING}/field.py", f"{IN_RACING}/test_heats.py")
+field(
     "preparation counts whole for each call",
-    "self._field.preparation_s(k) / calls for k in running",
-    "self._field.preparation_s(k) for k in running",
+    "self.preparation_s(known) / calls",
+    "self.preparation_s(known)",
 )
 
 last = PICKING.of(f"{RACING}/last_check.py", f"{IN_RACING}/test_last_check.py")
@@ -198,6 +221,12 @@ draws(
 
 deciding = PICKING.of("jacbench/picking/deciding.py", "tests/picking/test_deciding.py")
 deciding("an answer is decided whatever was left", "decided=contest.decided", "decided=True")
+contest = PICKING.of(f"{RACING}/contest.py", f"{IN_RACING}/test_entering.py")
+contest(
+    "who had no time leaves the answer decided",
+    " and not any(k.fate in UNMEASURED for k in self._field)",
+    "",
+)
 deciding(
     "sparse is preferred to dense",
     '_PREFERRED = ("dense", "csr", "blocks", "factors")',

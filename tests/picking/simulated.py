@@ -46,6 +46,9 @@ class SimulatedBench:
         self.bound = []
         self.counts = {name: itertools.count(1) for name in self.planted}
 
+    def hold(self, left_s):
+        self.left_s = left_s
+
     def examine(self, time_limit_s, part=1.0):
         return Look(m=200, n=100, dtype="float64", call_s=1e-5)
 

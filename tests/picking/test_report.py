@@ -81,14 +81,20 @@ def test_what_is_used_today_is_said_whatever_became_of_it():
     assert told[1] == "b, as used today: disagrees: off by 2"
     rough = Interval(3.0, math.nan, math.nan)
     told = list(report.verdict(answer(row("a"), SLOWER, today=B, speedup=rough)))
-    assert told[1] == "3 x faster than b"
+    assert told[1] == "roughly 3 x faster than b (from the first calls alone)"
+    rough = Interval(53.4, math.nan, math.nan)
+    told = list(report.verdict(answer(row("a"), SLOWER, today=B, speedup=rough, pairs=2)))
+    assert told[1] == "roughly 50 x faster than b (from 2 pairs)"
+    rough = Interval(1.1, math.nan, math.nan)
+    told = list(report.verdict(answer(row("a"), SLOWER, today=B, speedup=rough, pairs=1)))
+    assert told[1] == "roughly as fast as b (from 1 pair)"
 
 
 @pytest.mark.parametrize("estimate", [0.859, 1.1])
 def test_what_no_interval_tells_from_today_is_not_called_faster(estimate):
     ratio = Interval(estimate, 0.566, 1.23)
     told = list(report.verdict(answer(row("a"), SLOWER, today=B, speedup=ratio)))
-    assert told[1] == "as fast as b, by what can be told (95 %: 0.566 x to 1.23 x)"
+    assert told[1] == "tied with b, as used today (95 %: 0.566 x to 1.23 x)"
 
 
 def test_what_is_used_today_is_compared_in_its_own_form():
@@ -112,8 +118,23 @@ def test_another_form_is_said_to_be_faster_only_where_it_is():
 def test_equals_and_an_open_race_are_said():
     equal = row("b", "equal", ratio=Interval(1.0, 0.99, 1.01))
     told = list(report.verdict(answer(row("a"), equal, decided=False)))
-    assert told[1] == "equal: no interval tells this from it: b"
-    assert "--time-limit" in told[2]
+    assert told[1] == "tied with b"
+    assert told[2] == "undecided: the race was cut short: give --time-limit more"
+    assert " tied" in shown(answer(row("a"), equal))
+
+
+def test_what_was_not_measured_is_counted_and_a_limit_that_would_do_is_named():
+    late = [row("b", "no time", reason="late"), row("c", "open"), row("d", "not tried", reason="x")]
+    told = list(report.verdict(answer(row("a"), *late, decided=False, enough_s=60.0)))
+    assert told[1] == "undecided: 2 methods were not measured: give --time-limit 60"
+    given = answer(row("a"), late[0], decided=False, enough_s=300.0, scarce="compile")
+    assert "undecided: 1 method was not measured: give --compile-limit 300" in shown(given)
+
+
+def test_a_pick_that_is_slower_than_today_would_be_said_to_be():
+    ratio = Interval(0.5, 0.4, 0.6)
+    told = list(report.verdict(answer(row("a"), SLOWER, today=B, speedup=ratio, pairs=6)))
+    assert told[1].startswith("2 x slower than b")
 
 
 def test_the_start_of_a_compiler_stands_apart_once_for_a_library():

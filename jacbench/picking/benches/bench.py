@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -94,6 +94,9 @@ class Bench(Protocol):
     @property
     def backend(self) -> str:
         """The library's backend."""
+
+    def hold(self, left_s: Callable[[], float]) -> None:
+        """Let no answer from now on take longer than there is time left, where that can be held."""
 
     def examine(self, time_limit_s: float, part: float = 1.0) -> Look:
         """Say what kind of function it is; raise for what cannot be differentiated.

@@ -91,6 +91,9 @@ class LocalBench:
         self._library = self._harness.backend(self.backend)
         self._gathered: Truth | None = None
 
+    def hold(self, left_s: Callable[[], float]) -> None:
+        """Do nothing: what goes on in this process cannot be ended."""
+
     def examine(self, time_limit_s: float, part: float = 1.0) -> Look:
         """Say what kind of function it is; from then on its point is one that can be used."""
         found = examination.examine(

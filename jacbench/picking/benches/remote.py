@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ from jacbench.picking.given.asking import Asked
 from jacbench.picking.racing.candidate import Candidate
 from jacbench.structure.samples import Samples
 
+GRACE_S = 2.0
+"""What an answer may take beyond the time there is, seconds: it was expected to come in time."""
 POLL_S = 0.1
 """How often a silent worker's memory is looked at, seconds."""
 IMPORTS_BYTES = 2 * 2**30
@@ -85,6 +88,7 @@ class RemoteBench:
         self._entered: set[Candidate] = set()
         self._cpus: list[int] = []
         self._at_rest: int | None = None
+        self._left_s: Callable[[], float] = lambda: math.inf
         self.described: Mapping[str, Any] = {}
 
     # --- starting, and starting again ---
@@ -142,11 +146,20 @@ class RemoteBench:
 
     # --- what a bench does ---
 
+    def hold(self, left_s: Callable[[], float]) -> None:
+        """Let no answer take longer than there is time left, and a moment."""
+        self._left_s = left_s
+
+    @property
+    def _answer_s(self) -> float:
+        """What an answer may take now, seconds."""
+        return min(self._limits.answer_s, max(GRACE_S, self._left_s() + GRACE_S))
+
     def examine(self, time_limit_s: float, part: float = 1.0) -> Look:
         """Say what kind of function it is."""
 
         def look() -> dict[str, Any]:
-            return self._ask("examine", self._limits.answer_s, time_limit_s=time_limit_s, part=part)
+            return self._ask("examine", self._answer_s, time_limit_s=time_limit_s, part=part)
 
         found = look()
         self._steps.append(look)
@@ -156,7 +169,7 @@ class RemoteBench:
         """Look for an axis over samples."""
 
         def find() -> dict[str, Any]:
-            return self._ask("samples", self._limits.answer_s)
+            return self._ask("samples", self._answer_s)
 
         found = find()
         self._steps.append(find)
@@ -166,7 +179,7 @@ class RemoteBench:
         """Say what answers are held against."""
 
         def gather() -> dict[str, Any]:
-            return self._ask("evidence", self._limits.answer_s)
+            return self._ask("evidence", self._answer_s)
 
         told: str = gather()["told"]
         self._steps.append(gather)
@@ -234,7 +247,7 @@ class RemoteBench:
         self._present(candidate)
         seconds: list[float] = self._ask(
             "block",
-            self._limits.answer_s,
+            self._answer_s,
             candidate=candidate.to_json(),
             repeats=repeats,
             iterations=iterations,
@@ -244,14 +257,14 @@ class RemoteBench:
     def peak(self, candidate: Candidate) -> int | None:
         """Return the peak memory of a call."""
         self._present(candidate)
-        answer = self._ask("peak", self._limits.answer_s, candidate=candidate.to_json())
+        answer = self._ask("peak", self._answer_s, candidate=candidate.to_json())
         peak: int | None = answer["peak_bytes"]
         return peak
 
     def changes(self, candidate: Candidate) -> str | None:
         """Return how calls change the process."""
         self._present(candidate)
-        answer = self._ask("changes", self._limits.answer_s, candidate=candidate.to_json())
+        answer = self._ask("changes", self._answer_s, candidate=candidate.to_json())
         reason: str | None = answer["reason"]
         return reason
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from jacbench.picking.answer import Row
+from jacbench.picking.answer import UNMEASURED, Row
 from jacbench.picking.benches.abreast import ALONE, Abreast
 from jacbench.picking.benches.bench import Bench
 from jacbench.picking.racing import rows
@@ -20,9 +20,8 @@ from jacbench.picking.racing.heats import FIRST_SHARE, RACING_SHARE, Heats
 from jacbench.picking.racing.last_check import LastCheck
 from jacbench.picking.racing.measuring import Measuring
 from jacbench.picking.racing.terms import Terms
-from jacbench.picking.racing.versus_today import VersusToday
+from jacbench.picking.racing.versus_today import Speedup, speedup
 from jacbench.picking.telling import Tell
-from jacbench.statistics import Interval
 
 
 class Contest:
@@ -61,14 +60,15 @@ class Contest:
         self._compile = terms.compile
         self.seconds: dict[str, float] = {}
         budget = Budget(terms.time_limit_s)
+        for bench in benches:
+            bench.hold(budget.left)
         draws = Draws(benches, terms)
         self._field = field = Field(benches, terms)
         self._entering = Entering(field, budget, call_s, passes, tell, runner)
         self._heats = Heats(field, budget, draws, tell)
         self._chunks = Chunks(field, budget, passes, self._entering, self._heats)
         self._measuring = Measuring(field, budget, draws, tell)
-        self._versus = VersusToday(field, budget, draws, self._measuring)
-        self._last_check = LastCheck(field, budget, draws, self._measuring, self._versus)
+        self._last_check = LastCheck(field, budget, draws, self._measuring)
 
     def run(self) -> None:
         """Go through all the stages."""
@@ -86,7 +86,6 @@ class Contest:
             self._entering.leave_out_compiled()
         with self._spent("measuring"):
             self._measuring.measure()
-            self._versus.compare()
         with self._spent("memory"):
             self._last_check.check()
 
@@ -111,16 +110,13 @@ class Contest:
 
     @property
     def decided(self) -> bool:
-        """False where time ran out before all were told apart or equal."""
-        return not self._heats.open
+        """False where somebody who may be faster was not measured, or not to the end."""
+        return not self._heats.open and not any(k.fate in UNMEASURED for k in self._field)
 
     @property
-    def speedup(self) -> Interval | None:
-        """The time of what is used today over that of the pick; None where they are not compared.
-
-        Its ends are NaN where there was no time for an interval.
-        """
-        return self._versus.speedup
+    def speedup(self) -> Speedup | None:
+        """The time of what is used today over that of the pick; None: they are not compared."""
+        return speedup(self._field)
 
     def picks(self) -> dict[str, Candidate]:
         """Return who won, by format."""
@@ -138,4 +134,5 @@ class Contest:
 
     def rows(self) -> list[Row]:
         """Return what became of every candidate."""
-        return rows.rows(self._field, self.speedup)
+        found = self.speedup
+        return rows.rows(self._field, None if found is None else found.ratio)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -21,8 +22,10 @@ from jacbench.picking.telling import Tell
 
 ONE_SHARE = 0.3
 """Share of the time limit that one candidate may take to enter."""
-LEAST_ENTERING_S, COMPILING_S = 5.0, 120.0
-"""What it may take in any case, and what one that compiles may, seconds."""
+LEAST_ENTERING_S = 5.0
+"""What it may take while there is so much time, seconds."""
+GRACE_S = 1.0
+"""What one may take that begins to enter in time, seconds."""
 ENTERING_SHARE = 0.6
 """Share of the time limit after which nobody else enters."""
 HOPELESS_PASSES = 10.0
@@ -33,6 +36,8 @@ PROBING_CALLS = 40
 """Calls of the function that looking for a structure takes, about."""
 FIRST_SHARE = 0.1
 """Share of the time left that what is used today may take to enter before all others."""
+NO_TIME = "no time"
+"""The fate of one that may win, and is left out for want of time."""
 
 
 class Entering:
@@ -65,6 +70,7 @@ class Entering:
     ) -> None:
         self._field, self._budget, self._tell, self._runner = field, budget, tell, runner
         self._call_s, self._passes = call_s, passes
+        self._compiled_s = 0.0
 
     def enter_all(self, *, compiled: bool) -> None:
         """Check everyone who may win, of those that compile for seconds or of the others.
@@ -100,8 +106,8 @@ class Entering:
         for known in waiting:
             if self._runner.stopped.is_set():
                 return
-            if (reason := self._not_worth(known)) is not None:
-                known.fate, known.reason = "not tried", reason
+            if (spared := self._not_worth(known)) is not None:
+                known.fate, known.reason = spared
             else:
                 self.enter(known)
 
@@ -114,9 +120,8 @@ class Entering:
     def enter(self, known: Known) -> None:
         """Prepare and check one; its entry, or why there is none, is noted."""
         self._tell(f"checking {known.candidate.label}")
-        compiled = known.offer.compiled
         try:
-            with self._budget.uncounted() if compiled else nullcontext():
+            with self._compiling() if known.offer.compiled else nullcontext():
                 entry = known.bench.enter(known.candidate, self._entering_s(known))
         except JacbenchError as exc:  # what it is held against, or its process, is not to be had
             known.fate, known.reason = str(Verdict.FAILED), scrub.one_line(exc, 300)
@@ -125,15 +130,26 @@ class Entering:
         if entry.call_s is None:
             known.fate, known.reason = str(entry.result.verdict), entry.result.reason
 
+    @contextmanager
+    def _compiling(self) -> Iterator[None]:
+        """Count what goes on as compiling, and not against the time limit."""
+        begun = time.monotonic()
+        try:
+            with self._budget.uncounted():
+                yield
+        finally:
+            self._compiled_s += time.monotonic() - begun
+
     def _entering_s(self, known: Known) -> float:
         """Return what one candidate may take to enter: one that hangs leaves time for others."""
-        limit_s = self._field.terms.time_limit_s
+        terms = self._field.terms
         if known.offer.compiled:
-            return max(COMPILING_S, limit_s)
+            return max(GRACE_S, terms.compile_limit_s - self._compiled_s)
         # what is used today may take long to compare with, once there is something to compare
         seen = self._field.best_s(known.format) is not None
         share = 1.0 if seen and self._field.is_today(known.offer) else ONE_SHARE
-        return max(LEAST_ENTERING_S, share * limit_s)
+        may_s = max(LEAST_ENTERING_S, share * terms.time_limit_s)
+        return max(GRACE_S, min(may_s, self._budget.left()))
 
     # --- in which order ---
 
@@ -176,18 +192,30 @@ class Entering:
 
     # --- who is spared ---
 
-    def _not_worth(self, known: Known) -> str | None:
-        """Return why a candidate need not be tried, or None."""
+    def _not_worth(self, known: Known) -> tuple[str, str] | None:
+        """Return the fate of a candidate that is not tried, and why; None: it is."""
         best = self._field.best_s(known.format)
         if best is not None and (reason := self._too_long(known)) is not None:
-            return reason
+            # one that cannot win is spared whatever time there is
+            return "not tried" if self._least_s(known) > best else NO_TIME, reason
         if self._field.is_today(known.offer):
             return None
+        reason = self._compiled_instead(known) or self._hopeless(known, best)
+        if reason is not None:
+            return "not tried", reason
+        reason = self._no_time(known)
+        return None if reason is None else (NO_TIME, reason)
+
+    def _no_time(self, known: Known) -> str | None:
+        """Return that one comes too late, or None."""
+        terms = self._field.terms
+        if known.offer.compiled and self._compiled_s >= terms.compile_limit_s:
+            return f"the compile limit of {terms.compile_limit_s:g} s leaves no time for it"
         # compiling is not counted: it is worth it while there is time to race
         share = RACING_SHARE if known.offer.compiled else ENTERING_SHARE
-        if self._budget.left(share) < 0:
-            return f"the time limit of {self._asked_s:g} s leaves no time for it"
-        return self._compiled_instead(known) or self._hopeless(known, best)
+        if self._budget.left(share) >= 0:
+            return None
+        return f"the time limit of {self._asked_s:g} s leaves no time for it"
 
     @property
     def _asked_s(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from jacbench.cell import CellResult
 from jacbench.picking.benches.bench import Bench, Entry, Offer
@@ -34,6 +34,9 @@ class Known:
         Its cost over that of the winner of its last race, and who that was.
     result
         Its verdict and figures.
+    visits
+        What it took where it was measured at length, seconds, by the number of the visit: all that
+        have a visit of one number had it in turn.
     """
 
     offer: Offer
@@ -46,6 +49,7 @@ class Known:
     ratio: Interval | None = None
     against: Candidate | None = None
     result: CellResult | None = None
+    visits: dict[int, list[float]] = field(default_factory=dict)
 
     @property
     def candidate(self) -> Candidate:
@@ -140,11 +144,16 @@ class Field:
 
     def pick_next(self, form: str) -> bool:
         """Let the fastest of the others take an empty place; say whether there was one."""
-        after = ("equal", "slower", "dropped")
+        after = ("equal", "open", "slower", "dropped")
         rest = [k for k in self.of(form) if k.agrees and k.fate in after]
         if rest:
             min(rest, key=lambda k: k.call_s or math.inf).fate = "picked"
         return bool(rest)
+
+    def extra_s(self, known: Known) -> float:
+        """Return the share of the preparation that falls to one call, where calls are counted."""
+        calls = self.terms.calls
+        return 0.0 if calls is None else self.preparation_s(known) / calls
 
     def preparation_s(self, known: Known) -> float:
         """Return what has to be done once, with the start of a compiler: others wait for it too."""

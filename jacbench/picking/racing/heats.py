@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 
+from jacbench.errors import JacbenchError
+from jacbench.picking.benches.lost import LostError
 from jacbench.picking.racing import sampling
 from jacbench.picking.racing.budget import Budget
 from jacbench.picking.racing.candidate import Candidate
 from jacbench.picking.racing.draws import Draws
-from jacbench.picking.racing.field import Field, Known
+from jacbench.picking.racing.field import Field
 from jacbench.picking.racing.race import Standing, race
 from jacbench.picking.telling import Tell
 from jacbench.statistics import Interval
@@ -54,11 +55,13 @@ class Heats:
         standing = race(
             {k.candidate: k.call_s or 0.0 for k in running},
             lambda candidate: sampling.block(self._field[candidate]),
-            extra_s=self._extra(running),
+            extra_s={k.candidate: self._field.extra_s(k) for k in running},
             deadline=time.monotonic() + self._budget.left(share),
             seed=self._field.terms.seed,
             each_round=self._draws.bind_to_one,
             clock=time.monotonic,
+            takes_s=lambda candidate: sampling.block_s(self._field[candidate]),
+            rank=self._rank,
         )
         self._stand(standing)
         if standing.decided:
@@ -68,25 +71,29 @@ class Heats:
 
     def again(self, form: str, share: float = RACING_SHARE) -> None:
         """Race newcomers against who leads, and against all if the last race was cut short."""
-        fates = ("picked", "equal", "slower") if form in self.open else ("picked", "equal")
+        fates = {"picked", "equal", "open", *(["slower"] if form in self.open else [])}
         for known in self._field.of(form):
             if known.fate in fates:
                 known.fate = ""
         self.race(form, share)
 
-    def _extra(self, running: Sequence[Known]) -> dict[Candidate, float]:
-        """Return the share of the preparation that falls to one call, where calls are counted."""
-        calls = self._field.terms.calls
-        if calls is None:
-            return {}
-        return {k.candidate: self._field.preparation_s(k) / calls for k in running}
+    def _rank(self, candidate: Candidate) -> float:
+        """Return 0 for what is used today, and of others how much there is to paste."""
+        known = self._field[candidate]
+        if known is self._field.today():
+            return 0.0
+        try:
+            return sum(map(len, known.bench.code(candidate)))
+        except (LostError, JacbenchError):
+            return math.inf
 
     def _stand(self, standing: Standing) -> None:
         winner = standing.winner
         for candidate, ratio in standing.dropped.items():
             self._place(candidate, "dropped", Interval(ratio, math.nan, math.nan), winner)
         for candidate, interval in standing.ratios.items():
-            fate = "equal" if candidate in standing.equals else "slower"
+            told = "open" if math.isnan(interval.low) else "slower"
+            fate = "equal" if candidate in standing.equals else told
             self._place(candidate, fate, interval, winner)
         self._place(winner, "picked", Interval(1.0, 1.0, 1.0), winner)
 

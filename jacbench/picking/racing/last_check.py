@@ -10,9 +10,11 @@ from jacbench.picking.benches.lost import LostError
 from jacbench.picking.racing.budget import Budget
 from jacbench.picking.racing.draws import Draws
 from jacbench.picking.racing.field import Field, Known
-from jacbench.picking.racing.measuring import SLOW_CALLS, Measuring
-from jacbench.picking.racing.sampling import STRETCH_S
-from jacbench.picking.racing.versus_today import VersusToday
+from jacbench.picking.racing.measuring import Measuring
+from jacbench.picking.racing.sampling import SLOW_S
+
+CALLS = 4
+"""Calls that the last check takes: two for the memory, two for the traces."""
 
 
 class LastCheck:
@@ -28,20 +30,11 @@ class LastCheck:
         Gives the processes all their processors again.
     measuring
         Lets another take the place of a pick that gives way.
-    versus
-        Compares that other with what is used today.
     """
 
-    def __init__(
-        self,
-        field: Field,
-        budget: Budget,
-        draws: Draws,
-        measuring: Measuring,
-        versus: VersusToday,
-    ) -> None:
+    def __init__(self, field: Field, budget: Budget, draws: Draws, measuring: Measuring) -> None:
         self._field, self._budget, self._draws = field, budget, draws
-        self._measuring, self._versus = measuring, versus
+        self._measuring = measuring
 
     def check(self) -> None:
         """Check every pick, and measure the memory of what is used today."""
@@ -49,9 +42,6 @@ class LastCheck:
         for form in self._field.formats():
             while (picked := self._field.picked(form)) is not None and not self._passes(picked):
                 self._measuring.fill(form)
-                today = self._field.today()
-                if today is not None and today.format == form:
-                    self._versus.compare()
         today = self._field.today()
         if today is not None and today.agrees and self._measuring.has_time(today):
             _weigh(today)
@@ -59,7 +49,7 @@ class LastCheck:
     def _passes(self, picked: Known) -> bool:
         """Say whether a pick stays: within its memory, and without a trace on its process."""
         call_s = picked.call_s or 0.0
-        if call_s > STRETCH_S and self._budget.left() < SLOW_CALLS * call_s:
+        if call_s > SLOW_S and self._budget.left() < CALLS * call_s:
             return True
         _weigh(picked)
         if (too_much := self._too_much(picked)) is not None:

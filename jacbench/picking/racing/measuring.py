@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jacbench.cell import CellResult
-from jacbench.picking.racing import sampling
+from jacbench.picking.racing import pairs, placing, sampling
 from jacbench.picking.racing.budget import Budget
-from jacbench.picking.racing.candidate import Candidate
 from jacbench.picking.racing.draws import Draws
 from jacbench.picking.racing.field import Field, Known
-from jacbench.picking.racing.sampling import STRETCH_S
+from jacbench.picking.racing.sampling import SLOW_S
 from jacbench.picking.telling import Tell
 from jacbench.statistics import median_interval, outliers
 
-VISITS = 3
+VISITS = 6
 """Stretches in which those left are measured, in turn: as a run measures."""
-SLOW_CALLS = 4
-"""Calls that measuring one slower than a stretch takes, with a first one to warm up."""
+SLOW_VISITS = 4
+"""The same of those whose calls are slower than a stretch."""
 MOST_MEASURED = 2
 """Candidates of one format that are measured at length, the fastest first."""
 
@@ -43,20 +42,26 @@ class Measuring:
         self._field, self._budget, self._draws, self._tell = field, budget, draws, tell
 
     def measure(self) -> None:
-        """Measure those whose figures are shown, interleaved; fill the places of those lost."""
-        chosen = self._chosen()
-        visits: dict[Candidate, list[list[float]]] = {k.candidate: [] for k in chosen}
+        """Measure those whose figures are shown; fill the places of those lost."""
+        self._visit(self._chosen())
+        for form in self._field.formats():
+            self.fill(form)
+
+    def _visit(self, chosen: Sequence[Known]) -> None:
+        """Measure some in turn, and tell from that who is picked and who is tied."""
+        before = 1 + max((number for k in self._field for number in k.visits), default=-1)
         for visit in range(VISITS):
             self._draws.bind_to_one()
             for known in self._draws.order(chosen):
                 if known.lost or not self.has_time(known, visit):
                     continue
                 self._tell(f"measuring {known.candidate.label}")
-                visits[known.candidate].append(sampling.stretch(known))
+                if samples := sampling.stretch(known):
+                    known.visits[before + visit] = samples
         for known in chosen:
-            known.result = _with_figures(known.result, visits[known.candidate])
-        for form in self._field.formats():
-            self.fill(form)
+            known.result = _with_figures(known.result, list(known.visits.values()))
+        for form in dict.fromkeys(known.format for known in chosen):
+            placing.place(self._field, form)
 
     def _chosen(self) -> list[Known]:
         """Return the fastest of each format, and what is used today."""
@@ -67,26 +72,29 @@ class Measuring:
         return chosen
 
     def _fastest(self, form: str) -> list[Known]:
-        raced = [k for k in self._field.of(form) if k.fate in ("picked", "equal", "slower")]
+        raced = [k for k in self._field.of(form) if k.fate in ("picked", "equal", "open", "slower")]
         return sorted(raced, key=lambda k: (k.fate != "picked", k.call_s or 0.0))[:MOST_MEASURED]
 
     def has_time(self, known: Known, visit: int = 0) -> bool:
-        """Say whether to measure one now: a slow one once, and not beyond the time limit."""
+        """Say whether to measure one now: a slow one less often, and within the time limit."""
         call_s = known.call_s or 0.0
-        if call_s > STRETCH_S:
-            return not visit and self._budget.left() > SLOW_CALLS * call_s
+        if call_s > SLOW_S:
+            return visit < SLOW_VISITS and self._budget.left() > 2 * call_s
         return not visit or self._budget.left() > 0
 
     def fill(self, form: str) -> None:
         """Let somebody else take the place of a pick that was lost, and measure it."""
         while self._field.picked(form) is None and self._field.pick_next(form):
-            known = self._field.picked(form)
-            if known is None or known.result is None or known.result.median_s is not None:
+            known, today = self._field.picked(form), self._field.today()
+            if known is None or known.result is None:
                 return
-            if self.has_time(known):
-                visits = 1 if (known.call_s or 0.0) > STRETCH_S else VISITS
-                stretches = [sampling.stretch(known) for _ in range(visits) if not known.lost]
-                known.result = _with_figures(known.result, stretches)
+            together = [known]
+            if today is not None and today is not known and today.agrees and today.format == form:
+                together.append(today)
+            if known.visits and all(pairs.ratios(known, other) for other in together):
+                placing.place(self._field, form)
+            else:
+                self._visit(together)
 
 
 def _with_figures(

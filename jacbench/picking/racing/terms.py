@@ -12,8 +12,10 @@ class Terms:
     Attributes
     ----------
     time_limit_s
-        What checking and timing may take, seconds; the start of workers and compilers that run for
-        seconds are not counted.
+        What checking and timing may take, seconds; imports and compilers that run for seconds are
+        not counted.
+    compile_limit_s
+        What compilers that run for seconds may take in all, seconds.
     asked_s
         The time limit as the user gave it, of which that is what was left; None: the same.
     calls
@@ -37,6 +39,7 @@ class Terms:
     """
 
     time_limit_s: float = 60.0
+    compile_limit_s: float = 120.0
     asked_s: float | None = None
     calls: int | None = None
     memory_bytes: int | None = None

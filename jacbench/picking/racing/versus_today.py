@@ -1,86 +1,41 @@
-"""How many times faster the pick is than what is used today, by pairs of blocks."""
+"""How many times faster the pick is than what is used today, by stretches measured in turn."""
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Sequence
+from dataclasses import dataclass
 
-from jacbench.picking.racing import sampling
-from jacbench.picking.racing.budget import Budget
-from jacbench.picking.racing.draws import Draws
-from jacbench.picking.racing.field import Field, Known
-from jacbench.picking.racing.measuring import Measuring
-from jacbench.picking.racing.sampling import STRETCH_S
-from jacbench.statistics import Interval, ratio_interval
-
-PAIRS, LEAST_PAIRS = 6, 3
-"""Pairs of blocks for the ratio to what is used today, and with how many it has an interval."""
+from jacbench.picking.racing import pairs
+from jacbench.picking.racing.field import Field
+from jacbench.statistics import Interval
 
 
-class VersusToday:
-    """The comparison of a pick with what is used today.
-
-    Parameters
-    ----------
-    field
-        Who is picked, and what is used today.
-    budget
-        The time there is.
-    draws
-        The order and the processor of each pair.
-    measuring
-        Lets another take the place of a pick that is lost here.
+@dataclass(frozen=True)
+class Speedup:
+    """The time of what is used today over that of the pick of its format.
 
     Attributes
     ----------
-    speedup
-        The time of today's over that of the pick; without an interval where there was no time for
-        some pairs; None where there is nothing to compare.
+    ratio
+        With NaN for ends where there were too few pairs to say.
+    pairs
+        Pairs of stretches behind it; 0: from the first calls alone.
     """
 
-    def __init__(self, field: Field, budget: Budget, draws: Draws, measuring: Measuring) -> None:
-        self._field, self._budget, self._draws = field, budget, draws
-        self._measuring = measuring
-        self.speedup: Interval | None = None
-
-    def compare(self) -> None:
-        """Find the speed-up over what is used today, of whoever is picked in the end."""
-        self.speedup, today = None, self._field.today()
-        if today is None or not today.agrees:
-            return
-        picked = self._field.picked(today.format)
-        if picked is None:
-            return
-        if today is picked:
-            self.speedup = Interval(1.0, 1.0, 1.0)
-            return
-        ratios = self._paired(today, picked)
-        if picked.lost:
-            self._measuring.fill(picked.format)
-            self.compare()
-        elif not today.lost:
-            self.speedup = _speedup(today, picked, ratios)
-
-    def _paired(self, today: Known, picked: Known) -> list[float]:
-        """Return one ratio for each pair of blocks there is time for, until one of two is lost."""
-        ratios: list[float] = []
-        slow_s = (today.call_s or 0.0) + (picked.call_s or 0.0)
-        for _ in range(PAIRS):
-            if self._budget.left() < (2 * slow_s if slow_s > STRETCH_S or ratios else 0.0):
-                break
-            self._draws.bind_to_one()
-            pair = self._draws.order((today, picked))
-            seconds = {k.candidate: sampling.block(k) for k in pair}
-            if today.lost or picked.lost:
-                break
-            ratios.append(seconds[today.candidate] / seconds[picked.candidate])
-        return ratios
+    ratio: Interval
+    pairs: int
 
 
-def _speedup(today: Known, picked: Known, ratios: Sequence[float]) -> Interval:
-    """Return the ratio by pairs; without an interval where there was no time for some."""
-    if len(ratios) >= LEAST_PAIRS:
-        return ratio_interval([ratios], confidence=0.95)
+def speedup(field: Field) -> Speedup | None:
+    """Return it of whoever is picked in the end; None where there is nothing to compare."""
+    today = field.today()
+    picked = None if today is None else field.picked(today.format)
+    if today is None or picked is None or not (today.agrees and picked.agrees):
+        return None
+    if today is picked:
+        return Speedup(Interval(1.0, 1.0, 1.0), 0)
+    count = len(pairs.ratios(today, picked))
+    if count:
+        return Speedup(pairs.ratio(today, picked), count)
     rough = (today.call_s or 0.0) / (picked.call_s or math.inf)
-    return Interval(statistics.median(ratios or [rough]), math.nan, math.nan)
+    return Speedup(Interval(rough, math.nan, math.nan), 0)

@@ -35,7 +35,7 @@ def test_what_is_used_today_is_tried_however_slow():
         today="loop",
     )
     assert row(made, "loop").result.median_s == pytest.approx(2e-2, rel=0.02)
-    speedup = made.speedup
+    speedup = made.speedup and made.speedup.ratio
     assert speedup.estimate == pytest.approx(1000, rel=0.03)
     assert speedup.low <= speedup.estimate <= speedup.high
 
@@ -62,8 +62,49 @@ def test_compilers_can_be_left_out():
 
 def test_the_time_limit_keeps_late_comers_out():
     made, _ = contest(Planted("a"), Planted("b"), time_limit_s=1e-9)
-    assert {r.fate for r in made.rows()} == {"not tried"}
+    assert {r.fate for r in made.rows()} == {"no time"}
+    assert not made.decided
     assert "time limit" in made.rows()[0].reason
+
+
+def test_compilers_have_a_limit_of_their_own(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    class Compiling(SimulatedBench):
+        def enter(self, candidate, time_limit_s=None):
+            if self.planted[candidate.method].compiled:
+                now[0] += 30.0
+                limits.append(time_limit_s)
+            return super().enter(candidate, time_limit_s)
+
+    limits = []
+    compiled = [Planted(name, 5e-6, compiled=True) for name in "cde"]
+    made = run(Compiling(Planted("a"), *compiled), time_limit_s=20.0, compile_limit_s=50.0)
+    assert limits == [50.0, 20.0]
+    assert row(made, "e").fate == "no time"
+    assert row(made, "e").reason == "the compile limit of 50 s leaves no time for it"
+    assert not made.decided
+
+
+def test_a_loop_that_cannot_win_leaves_nothing_undecided_however_little_time():
+    made, _ = contest(
+        Planted("a", 2e-5, mode="reverse"),
+        Planted("loop", 1.0, mode="reverse", chunking="loop"),
+        time_limit_s=0.5,
+    )
+    assert row(made, "loop").fate == "not tried"
+    assert made.decided
+
+
+def test_nobody_may_take_longer_to_enter_than_there_is_time_left():
+    bench = SimulatedBench(Planted("a"), Planted("b"))
+    seen = []
+    enter = bench.enter
+    bench.enter = lambda candidate, time_limit_s: (seen.append(time_limit_s), enter(candidate))[1]
+    run(bench, time_limit_s=3.0)
+    assert max(seen) <= 3.0
+    assert bench.left_s() <= 3.0
 
 
 def test_the_time_limit_is_told_as_it_was_asked_for():

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from jacbench.picking.racing.measuring import SLOW_VISITS, VISITS
 from tests.picking.contests import row, run
 from tests.picking.simulated import Planted, SimulatedBench
 
@@ -15,5 +16,21 @@ def test_slow_ones_are_measured_no_longer_than_there_is_time():
     assert made.picks()["dense"].method == "a"
     assert row(made, "a").result.median_s is None
     assert row(made, "a").seconds == pytest.approx(30.0, rel=0.05)
-    assert made.speedup.estimate == pytest.approx(4 / 3, rel=0.05)
-    assert math.isnan(made.speedup.low)
+    assert made.speedup.ratio.estimate == pytest.approx(4 / 3, rel=0.05)
+    assert math.isnan(made.speedup.ratio.low)
+
+
+def test_those_that_are_measured_take_turns_in_an_order_drawn_anew():
+    bench = SimulatedBench(Planted("a", 1e-5), Planted("b", 1.5e-5), noise=0.0)
+    made = run(bench, today="b")
+    assert made.speedup.pairs == VISITS
+    last = [candidate.method for candidate in bench.blocks[-2 * VISITS :]]
+    turns = {tuple(last[i : i + 2]) for i in range(0, len(last), 2)}
+    assert turns == {("a", "b"), ("b", "a")}
+
+
+def test_a_slow_one_has_fewer_visits_and_all_are_paired():
+    made = run(SimulatedBench(Planted("a", 0.2), Planted("b", 0.3)), time_limit_s=1000.0, today="b")
+    assert row(made, "a").result.visits == SLOW_VISITS
+    assert row(made, "b").ratio.estimate == pytest.approx(1.5, rel=0.02)
+    assert made.speedup.pairs == SLOW_VISITS

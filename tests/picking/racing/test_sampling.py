@@ -31,7 +31,7 @@ def known(planted):
 
 @pytest.mark.parametrize(
     ("call_s", "in_a_block", "in_a_stretch"),
-    [(1e-5, (3, 150), (33, 300)), (5e-3, (3, 1), (20, 1)), (0.5, (1, 1), (2, 1))],
+    [(1e-5, (3, 150), (16, 300)), (5e-3, (3, 1), (10, 1)), (0.5, (1, 1), (1, 1))],
 )
 def test_samples_last_long_against_the_clock_and_slow_calls_are_few(
     call_s, in_a_block, in_a_stretch
