@@ -265,6 +265,10 @@ class Crew:
         elif kind == "timing":
             turn.lap()
             shop.account.now(self, "timing")
+        elif kind == "asking-again":
+            shop.account.now(self, "settling")
+        elif kind == "asked-again":
+            shop.tally.learn(cell, results.from_json(event["result"]))
         elif kind == "timed":
             stretch = {name: event[name] for name in _STRETCH}
             shop.tally.stretches.setdefault(cell, []).append(Stretch(**stretch))

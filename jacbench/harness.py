@@ -16,15 +16,17 @@ from jacbench import (
     operators,
     problems,
     process_state,
+    recheck,
     registry,
     scrub,
     source,
 )
-from jacbench.backend import Backend, Method, Target
+from jacbench.backend import Backend, Method, Native, Target
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.errors import JacbenchError, MissingError
 from jacbench.evaluator import home
 from jacbench.layout import Array
+from jacbench.new_points import NewPoints
 from jacbench.operators.operator import Sizes
 from jacbench.problem import Problem
 from jacbench.reference import Reference, outputs, reference
@@ -77,6 +79,7 @@ class Harness:
         self.settled: dict[Cell, Settled] = {}
         self._warm: set[tuple[str, str]] = set()
         self._references: dict[tuple[str, str, str], Reference | JacbenchError] = {}
+        self._points: dict[tuple[str, str, str], NewPoints] = {}
         self._interactions: dict[tuple[str, str, str], str | None] = {}
         self._outputs: dict[tuple[str, str], int] = {}
         self._hashes: dict[str, str | None] = {}
@@ -116,6 +119,36 @@ class Harness:
         if self._before is None:
             return None
         return process_state.put_back(self._before).reason
+
+    def ask_again(self, cell: Cell, last: Native, *, whole: bool) -> CellResult:
+        """Ask a cell that was timed again, see :func:`jacbench.recheck.again`; return its result.
+
+        ``last`` is what the last of its calls returned. Where the result no longer agrees, nothing
+        is prepared any more.
+        """
+        settled = self.settled[cell]
+        if settled.trial is not None:
+            # in a process of the caller's, precision may be a setting of one thread alone
+            self.settled[cell] = recheck.again(
+                settled,
+                last,
+                self._new_points(cell, settled.trial.reference),
+                whole=whole,
+                threads=self.configure,
+            )
+        return self.settled[cell].result
+
+    def _new_points(self, cell: Cell, known: Reference) -> NewPoints:
+        problem, where = self.problem(cell.problem), home(self.problem(cell.problem), cell.backend)
+        key = problem.name, cell.dtype, where
+
+        def rightly(moved: Problem) -> Reference:
+            with registry.load(where).precise():
+                return reference(moved, cell.dtype, where)
+
+        if key not in self._points:
+            self._points[key] = NewPoints(problem, known, rightly, cell.dtype)
+        return self._points[key]
 
     def pins_hold(self, backend: str) -> str | None:
         """Return a caution where ``backend`` uses more cores than asked for; None where it holds.

@@ -84,6 +84,7 @@ class Session:
         """Takes the kind of an event and its fields: a worker's driver wants to know."""
         self.visit: int | None = None
         """The visit that a driver asked for; None: the one that a test's parameter names."""
+        self._asked_again: set[Cell] = set()
         self._block: dict[str, Any] | None = None
         self._harness: Harness | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -251,7 +252,7 @@ class Session:
             call_s = timing.warm_up(prepared.call, x, budget_s)
             plan = timing.plan(call_s, budget_s, -(-benchmark._min_rounds // visits))
             with timing.ProcessorTime() as used:
-                benchmark.pedantic(
+                last = benchmark.pedantic(
                     prepared.call, args=(x,), rounds=plan.rounds, iterations=plan.iterations
                 )
             device_s = self._device_seconds(cell, prepared.call, x)
@@ -263,6 +264,7 @@ class Session:
         if (change := self.harness.state_changes()) is not None:
             self._fail(cell, replace(result, verdict=Verdict.FAILED, reason=change))
             return
+        self._ask_again(cell, last)
         stretch = {
             "samples": list(benchmark.stats.stats.data),
             "iterations": plan.iterations,
@@ -271,6 +273,21 @@ class Session:
         }
         self.tell("timed", cell=cell.key, **stretch)
         self._record(cell, stretch)
+
+    def _ask_again(self, cell: Cell, last: Any) -> None:
+        """Ask again what was timed: all of it after the first stretch, the least after others."""
+        self.tell("asking-again", cell=cell.key)
+        result = self.harness.ask_again(cell, last, whole=cell not in self._asked_again)
+        self._asked_again.add(cell)
+        known = self.results[cell]
+        if result.verdict is not Verdict.AGREES:
+            self._fail(cell, replace(result, cautions=known.cautions))
+            return
+        cautions = tuple(dict.fromkeys((*known.cautions, *result.cautions)))
+        changed = replace(known, cautions=cautions, notes=result.notes, error=result.error)
+        if changed != known:
+            self.results[cell] = changed
+            self.tell("asked-again", cell=cell.key, result=changed.to_json())
 
     def _device_seconds(self, cell: Cell, call: Callable[[Any], Any], x: Any) -> float | None:
         """Return the time of one call by the device's own events, where it has any, seconds."""

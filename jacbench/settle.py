@@ -64,7 +64,7 @@ def settle(
         told = {**settled.result.notes, "zero_columns": unused}
         settled = replace(settled, result=replace(settled.result, notes=told))
     messages = list(dict.fromkeys(" ".join(str(w.message).split()) for w in caught))
-    return _with_warnings(_with_changes(settled, changes), messages, backend, reference)
+    return _with_warnings(with_changes(settled, changes), messages, backend, reference)
 
 
 def at_first(
@@ -116,7 +116,7 @@ def failed(result: CellResult, exc: BaseException) -> CellResult:
     )
 
 
-def _with_changes(settled: Settled, changes: Changes) -> Settled:
+def with_changes(settled: Settled, changes: Changes) -> Settled:
     """Fail a cell that agrees but left the process changed; tell it of one that has a verdict."""
     result = settled.result
     if changes.drawn:

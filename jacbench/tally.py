@@ -80,6 +80,16 @@ class Tally:
             if result.verdict is not Verdict.AGREES:
                 self.stretches.pop(cell, None)
 
+    def learn(self, cell: Cell, result: CellResult) -> None:
+        """Take what was found of a cell that agrees once it was timed."""
+        told = (*self.results[cell].cautions, *result.cautions)
+        self.results[cell] = replace(
+            self.results[cell],
+            cautions=tuple(dict.fromkeys(told)),
+            notes=result.notes,
+            error=result.error,
+        )
+
     def condemn(self, cell: Cell, verdict: Verdict, reason: str) -> None:
         """Give ``cell`` a verdict in place of whatever it had."""
         known = self.results.get(cell, CellResult(cell=cell, verdict=verdict))

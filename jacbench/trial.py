@@ -23,6 +23,9 @@ from jacbench.reference import Point, Reference
 from jacbench.scrub import one_line
 from jacbench.structure.pattern import Pattern
 
+KEPT_BYTES = 1 << 23
+"""The result of a cell's first call is kept if it holds no more."""
+
 
 @dataclass(frozen=True)
 class Settled:
@@ -36,11 +39,22 @@ class Settled:
         The prepared call; None unless the verdict is ``agrees``.
     x
         The native point at which the call is timed.
+    trial
+        The trial that it passed, which may ask again: :mod:`jacbench.recheck`.
     """
 
     result: CellResult
     prepared: Prepared | None = None
     x: Native = None
+    trial: Trial | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A native result, and copies of its arrays as they were when it was returned."""
+
+    native: Native
+    copies: Sequence[Array]
 
 
 class Refused(Exception):  # noqa: N818 - not an error: a verdict on its way out
@@ -78,13 +92,16 @@ class Trial:
         self.repeat_error = 0.0
         self.known_fault: KnownFault | None = None
         self.prepared: Prepared | None = None
+        self.target: Target | None = None
+        self.kept: list[Kept] = []
+        """What the first call gave, to be looked at again after many others."""
 
     def run(self) -> Settled:
         """Go through the steps in their order."""
         here, elsewhere = self.reference.here, self.reference.elsewhere
-        x, constants = self._put(here.x), tuple(self._put(c) for c in here.constants)
-        other = self._put(elsewhere.x)
-        target = self._target(x, constants)
+        x, constants = self.put(here.x), tuple(self.put(c) for c in here.constants)
+        other = self.put(elsewhere.x)
+        target = self.target = self._target(x, constants)
         self._check_primal(target, other, elsewhere)
 
         start = time.perf_counter()
@@ -105,9 +122,10 @@ class Trial:
             first_call_s=first_call_s,
             notes=notes,
         )
-        return Settled(result, prepared, x)
+        return Settled(result, prepared, x, self)
 
-    def _put(self, value: Any) -> Native:
+    def put(self, value: Any) -> Native:
+        """Return a tree of NumPy arrays as native ones, in the cell's dtype and on its device."""
         cell = self.result.cell
         placed = tree.map_leaves(
             lambda leaf: self.backend.put(leaf, cell.device, cell.dtype), value
@@ -134,13 +152,13 @@ class Trial:
             has_aux=keeps_aux,
             intermediate=shifted(problem, name, xp),
             pattern=None if problem.pattern is None else Pattern.of(problem.pattern),
-            elsewhere=self._put(self.reference.elsewhere.x),
+            elsewhere=self.put(self.reference.elsewhere.x),
         )
 
     def _native_vector(self, x: Native) -> Native:
         if self.vector is None:
             return None
-        return self.operator.vector_like([self._put(part) for part in self.vector], x)
+        return self.operator.vector_like([self.put(part) for part in self.vector], x)
 
     def _compared(self, matrix: Array, jacobian: Array) -> agreement.Comparison:
         """Hold the operator's result against what it is for the (m, n) ``jacobian``."""
@@ -237,7 +255,7 @@ class Trial:
         first_call_s = time.perf_counter() - start
 
         try:
-            answer = self._check_answer(
+            answer = self.check_answer(
                 first, elsewhere, target, "at another point than it prepared"
             )
         except Refused as refused:
@@ -246,13 +264,15 @@ class Trial:
             because = "the method (or function) is not deterministic"
             _check_repeats(calls, self.tolerance, "J", because, refused)
             raise
-        returned = self._copies(first)
+        returned = self.copies(first)
+        if sum(array.nbytes for array in returned) <= KEPT_BYTES:
+            self.kept.append(Kept(first, returned))
         second = prepared.call(x)
-        self._check_answer(second, here, target, "in a second call")
+        self.check_answer(second, here, target, "in a second call")
         # Now, since a third call for the first point would write the same numbers again.
-        overwritten = not all(map(np.array_equal, self._copies(first), returned))
+        overwritten = not all(map(np.array_equal, self.copies(first), returned))
         third = prepared.call(other)
-        again = self._check_answer(third, elsewhere, target, "when asked again for a point")
+        again = self.check_answer(third, elsewhere, target, "when asked again for a point")
         self.repeat_error = _relative(answer, again)
         if overwritten:
             raise Refused(
@@ -266,7 +286,7 @@ class Trial:
                 raise Refused(Verdict.DISAGREES, "the call changed its input")
         return first_call_s
 
-    def _check_answer(self, native: Native, point: Point, target: Target, when: str) -> list[Array]:
+    def check_answer(self, native: Native, point: Point, target: Target, when: str) -> list[Array]:
         """Check all that a call returned; return copies of its derivative's arrays."""
         arrays = self._arrays(native, target)
         self._check_matrix(arrays, point, target, when)
@@ -323,7 +343,7 @@ class Trial:
             if found != asked:
                 raise Refused(Verdict.DISAGREES, f"{what} lies on {found}, not on {asked}")
 
-    def _copies(self, native: Native) -> list[Array]:
+    def copies(self, native: Native) -> list[Array]:
         """Return copies of all that a call returned: value and aux too, where it has them."""
         return [self.backend.to_numpy(a) for a in tree.leaves(native) if self.backend.is_array(a)]
 

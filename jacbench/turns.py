@@ -19,7 +19,8 @@ class Turns:
 
     Commands are ``{"do": "visit", "cell": KEY, "visit": K}``, ``{"do": "memory", "cell": KEY}`` and
     ``{"do": "end"}``. The events: ``ready``; of a visit ``start``, ``settled`` (once, and where
-    the verdict changes), ``timing``, ``timed`` and ``done``; ``memory-start`` and ``memory``.
+    the verdict changes), ``timing``, ``asking-again``, ``asked-again`` where that found something,
+    ``timed`` and ``done``; ``memory-start`` and ``memory``.
     """
 
     def __init__(self, session: Session, channel: Upward) -> None:

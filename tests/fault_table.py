@@ -1,13 +1,15 @@
 """Print how often each planted fault is caught; exit with 1 where one is missed.
 
 Run ``python tests/fault_table.py``. The last row is the other side: the methods of every installed
-backend, as they stand. A check that always cries would pass all the rows above it.
+backend, as they stand. A check that always cries would pass all the rows above it. A second table
+shows the methods that lie, by the step that catches each; ``--lies`` prints that one alone.
 """
 
 # ruff: noqa: E402 - the tree is put on the path, and threads are pinned, before anything else
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -25,6 +27,7 @@ from rich.table import Table
 from jacbench import registry
 from tests import faults, operator_faults
 from tests.contract.cells import CASES, INSTANCES, settled
+from tests.deviants import DEVIANTS, put_through, said
 from tests.planting import Fault, absent, changes, is_caught, put_on_trial, tried_on
 
 FAULTS = [*faults.FAULTS, *operator_faults.FAULTS]
@@ -62,6 +65,20 @@ def right_methods() -> tuple[int, list[str]]:
     return len(cells), wrong
 
 
+def deviants() -> list[str]:
+    """Print the methods that lie, with the step that caught each; return those that got away."""
+    table = Table("method", "caught", "told, or why it cannot be", title="methods that lie")
+    missed = []
+    for deviant in track(DEVIANTS, "timing", console=Console(stderr=True)):
+        step, result = put_through(deviant)
+        told = said(result) or f"cannot be: {deviant.why}"
+        table.add_row(deviant.name, step, told[:140])
+        if deviant.caught is not None and not re.search(deviant.caught, said(result)):
+            missed.append(f"{deviant.name}: {step}: {told}")
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    return missed
+
+
 def main() -> int:
     """Print the table; return the exit status."""
     table = Table("fault", "method", *OUTCOMES, title=f"planted faults, {len(INSTANCES)} problems")
@@ -82,10 +99,11 @@ def main() -> int:
     table.add_row("none", f"{cells} right cells", "", "", "", str(len(wrong) or ""))
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
+    bad += deviants()
     for line in [*bad, *wrong]:
         console.print(line, style="bold red", markup=False)
     return 1 if bad or wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(bool(deviants()) if sys.argv[1:] == ["--lies"] else main())

@@ -69,3 +69,22 @@ def test_right_is_timed_and_wrong_disagrees(tmp_path: Path) -> None:
     assert [row["extra_info"]["method"] for row in document["benchmarks"]] == ["tiny.right"]
     assert document["jacbench"]["fingerprint"]["versions"]["jacbench-tiny"] == "0.2.0"
     assert document["jacbench"]["fingerprint"]["settings"]["tiny"]["tiny_threads"] == 1
+
+
+def test_what_lies_to_the_clock_gets_no_time(tmp_path: Path) -> None:
+    done = jacbench(
+        *("run", PROBLEM, "--method", "lying.*", "--cell-seconds", "0.02", "--visits", "2"),
+        cwd=tmp_path,
+        env=environment(tiny_site()),
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    (path,) = (tmp_path / "results").iterdir()
+    document = strict(path.read_text())
+    later, keeps, right = document["jacbench"]["cells"]
+    assert (later["verdict"], later["median_s"]) == ("disagrees", None)
+    assert later["reason"].startswith("asked again after it was timed: in the last timed call: ")
+    assert (keeps["verdict"], keeps["median_s"]) == ("disagrees", None)
+    assert "it keeps answers" in keeps["reason"]
+    assert right["verdict"] == "agrees"
+    assert right["median_s"] > 0
+    assert [row["extra_info"]["method"] for row in document["benchmarks"]] == ["lying.right"]
