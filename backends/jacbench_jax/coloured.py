@@ -27,7 +27,7 @@ from jacbench.structure.probing import Product
 from jacbench.structure.search import shape_of
 from jacbench.structure.sparsity import Detection
 from jacbench.structure.verification import Products
-from jacbench_jax import guarded
+from jacbench_jax import dependence, guarded
 from jacbench_jax.method import JaxMethod
 
 if TYPE_CHECKING:
@@ -276,10 +276,11 @@ def products_at(target: Target, x: Any) -> Products:
 
 
 def detection(target: Target) -> list[Detection]:
-    """Return what finds the pattern from the program text: asdex, where it is installed."""
-    if importlib.util.find_spec("asdex") is None:
-        return []
-    return [("asdex", lambda: traced_pattern(target))]
+    """Return what finds the pattern from the program text: asdex, where it is installed, first."""
+    found: list[Detection] = [("program", lambda: dependence.pattern(target))]
+    if importlib.util.find_spec("asdex") is not None:
+        found.insert(0, ("asdex", lambda: traced_pattern(target)))
+    return found
 
 
 def traced_pattern(target: Target) -> Pattern:

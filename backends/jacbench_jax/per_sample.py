@@ -22,7 +22,7 @@ from jacbench.structure.guard import Structured
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.sample_methods import Apart, PerSampleMethod
 from jacbench.structure.verification import Products
-from jacbench_jax import coloured, guarded
+from jacbench_jax import coloured, dependence, guarded
 from jacbench_jax.method import JaxMethod
 
 
@@ -49,6 +49,10 @@ class PerSample(PerSampleMethod, JaxMethod):
             except Exception as exc:  # noqa: BLE001 - no reverse mode through a while_loop, ...
                 failures.append(exc)
         raise failures[0]
+
+    def traced(self, target: Target) -> Pattern:
+        """Return where J may be other than zero, by what is recorded of the function."""
+        return dependence.pattern(target)
 
     def products_at(self, target: Target, x: Any) -> Products:
         """Return products by JAX, forward and back."""

@@ -63,6 +63,8 @@ class Straight:
         Its steps; each step's source is an equation of the jaxpr.
     rest
         The values of everything that is not x: constants, and arrays that the function closes over.
+    constants
+        The same by the variables of the program.
     """
 
     def __init__(self, target: Target, *, unroll: bool) -> None:
@@ -79,23 +81,15 @@ class Straight:
         n = len(leaves)
         self._inputs = tuple(self._jaxpr.invars[:n])
         self._others = (*self._jaxpr.constvars, *self._jaxpr.invars[n:])
-        self.program = self._program()
+        self.constants = dict(zip(self._others, self.rest, strict=True))
+        (output,) = self._jaxpr.outvars
+        # a literal cannot be told from another by its hash, and depends on nothing
+        output = None if isinstance(output, core.Literal) else output
+        self.program = _program(self._jaxpr, self._inputs, output)
 
     def _of_flat(self, function: Callable[..., Any], leaves: Any, constants: Any) -> Any:
         x = tree.unflatten(self._like, leaves)
         return function(x, *jax.tree.unflatten(self._constants, constants))
-
-    def _program(self) -> Program:
-        equations = self._jaxpr.eqns
-        written = [variable for equation in equations for variable in equation.outvars]
-        (output,) = self._jaxpr.outvars
-        return Program(
-            steps=tuple(_step(equation) for equation in equations),
-            values={v: _value(v) for v in (*self._inputs, *self._others, *written)},
-            inputs=self._inputs,
-            # a literal cannot be told from another by its hash, and depends on nothing
-            output=None if isinstance(output, core.Literal) else output,
-        )
 
     def dtype_of(self, variable: Any) -> Any:
         """Return the dtype of a value of the program."""
@@ -115,8 +109,40 @@ class Straight:
         """Return the values ``wanted``, from those ``given`` and the ``rest``, by ``steps``."""
         environment = {**dict(zip(self._others, rest, strict=True)), **given}
         for step in steps:
-            _evaluate(step.source, environment, unroll=False)
+            evaluate(step.source, environment, unroll=False)
         return [environment[variable] for variable in wanted]
+
+
+class Inner:
+    """A jaxpr within another as a program of its own, between its arguments and its results.
+
+    Attributes
+    ----------
+    program
+        Its steps; its ``output`` is none, since it may have several.
+    outputs
+        Its results, variables or literals.
+    constants
+        The values of variables that it closes over.
+    """
+
+    def __init__(self, whole: Any) -> None:
+        jaxpr = getattr(whole, "jaxpr", whole)
+        like = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in jaxpr.invars]
+        closed = jax.make_jaxpr(functools.partial(_written_out, whole, unroll=True))(*like)
+        self.constants = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+        self.outputs = closed.jaxpr.outvars
+        self.program = _program(closed.jaxpr, tuple(closed.jaxpr.invars), None)
+
+
+def _program(jaxpr: Any, inputs: tuple[Any, ...], output: Any) -> Program:
+    written = [variable for equation in jaxpr.eqns for variable in equation.outvars]
+    return Program(
+        steps=tuple(_step(equation) for equation in jaxpr.eqns),
+        values={v: _value(v) for v in (*jaxpr.invars, *jaxpr.constvars, *written)},
+        inputs=inputs,
+        output=output,
+    )
 
 
 def _written_out(whole: Any, *arguments: Any, unroll: bool) -> list[Any]:
@@ -125,7 +151,7 @@ def _written_out(whole: Any, *arguments: Any, unroll: bool) -> list[Any]:
     consts = getattr(whole, "consts", ())
     environment = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *arguments), strict=True))
     for equation in jaxpr.eqns:
-        _evaluate(equation, environment, unroll=unroll)
+        evaluate(equation, environment, unroll=unroll)
     return [_read(environment, atom) for atom in jaxpr.outvars]
 
 
@@ -133,7 +159,8 @@ def _read(environment: dict[Any, Any], atom: Any) -> Any:
     return atom.val if isinstance(atom, core.Literal) else environment[atom]
 
 
-def _evaluate(equation: Any, environment: dict[Any, Any], *, unroll: bool) -> None:
+def evaluate(equation: Any, environment: dict[Any, Any], *, unroll: bool) -> None:
+    """Put the results of one equation into ``environment``; what it calls is evaluated in place."""
     values = [_read(environment, atom) for atom in equation.invars]
     kept = CALLS.get(equation.primitive.name)
     if kept in equation.params:
@@ -141,11 +168,11 @@ def _evaluate(equation: Any, environment: dict[Any, Any], *, unroll: bool) -> No
     elif unroll and _is_short(equation):
         results = _unrolled(equation.params, values)
     else:
-        results = _bound(equation, values)
+        results = bound(equation, values)
     environment.update(zip(equation.outvars, results, strict=True))
 
 
-def _bound(equation: Any, values: Sequence[Any]) -> list[Any]:
+def bound(equation: Any, values: Sequence[Any]) -> list[Any]:
     """Evaluate one equation as it stands."""
     found = equation.primitive.get_bind_params(equation.params)
     # functions that a primitive takes stood beside its parameters before JAX 0.10

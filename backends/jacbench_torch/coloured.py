@@ -26,6 +26,7 @@ from jacbench.structure.guard import Structured, StructuredMethod
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.probing import Product
 from jacbench.structure.verification import Products
+from jacbench_torch import dependence
 from jacbench_torch.method import (
     TorchMethod,
     detached,
@@ -55,7 +56,7 @@ class Coloured(StructuredMethod, TorchMethod):
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern; try the passes and keep the fastest."""
-        plan = sparsity.plan(target, products(target), before=before)
+        plan = sparsity.plan(target, products(target), dependence.detection(target), before=before)
         ways, runs = {}, {}
         for one in plan.compressions:
             for name, run in passes(target, one).items():

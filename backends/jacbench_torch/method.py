@@ -94,7 +94,7 @@ def without_graph(call: Callable[..., Any], target: Target) -> Callable[..., Any
     if not any(leaf.requires_grad for leaf in tree.leaves(value)):
         return call
     without = torch.no_grad()(call)
-    return lambda x: call(x) if tracked(x) else without(x)
+    return lambda x, *more: call(x, *more) if tracked(x) else without(x, *more)
 
 
 def output_basis(target: Target) -> torch.Tensor:

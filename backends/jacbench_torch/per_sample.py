@@ -26,7 +26,7 @@ from jacbench.structure.pattern import Pattern
 from jacbench.structure.sample_methods import PerSampleMethod
 from jacbench.structure.search import Side
 from jacbench.structure.verification import Products
-from jacbench_torch import coloured
+from jacbench_torch import coloured, dependence
 from jacbench_torch.method import (
     TorchMethod,
     detached,
@@ -83,6 +83,10 @@ class PerSample(PerSampleMethod, TorchMethod):
             everywhere=found.everywhere,
             side=way.side,
         )
+
+    def traced(self, target: Target) -> Pattern:
+        """Return where J may be other than zero, by what is recorded of the function."""
+        return dependence.pattern(target)
 
     def products_at(self, target: Target, x: Any) -> Products:
         """Return products by autograd, forward and back."""

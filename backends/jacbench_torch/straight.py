@@ -58,12 +58,14 @@ class Straight:
     ----------
     program
         Its steps; each step's source is a node of the graph.
+    module
+        The graph.
     """
 
     def __init__(self, target: Target) -> None:
-        self._traced = _traced(target)
-        nodes = list(self._traced.graph.nodes)
-        values = _Values(self._traced)
+        self.module = _traced(target)
+        nodes = list(self.module.graph.nodes)
+        values = _Values(self.module)
         values.run(*(leaf.detach().clone() for leaf in tree.leaves(target.x)))
         self.program = Program(
             steps=tuple(_step(n) for n in nodes if n.op not in {"placeholder", "output"}),
@@ -81,7 +83,7 @@ class Straight:
         for step in steps:
             copied[step.source] = graph.node_copy(step.source, copied.__getitem__)
         graph.output(tuple(copied[node] for node in wanted))
-        return torch.fx.GraphModule(self._traced, graph)
+        return torch.fx.GraphModule(self.module, graph)
 
 
 def _traced(target: Target) -> torch.fx.GraphModule:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-_FOUND = {"given": "as the problem gives them", "probing": "found by random products"}
+_FOUND = {
+    "given": "as the problem gives them",
+    "probing": "found by random products",
+    "program": "from the program text, for every x",
+    "asdex": "from the program text by asdex, for every x",
+}
 """By what gave a pattern, how that is told; any other is a library's name."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from jacbench.structure.guard import StructuredMethod
 if TYPE_CHECKING:
     from jacbench.layout import Array, Layout
     from jacbench.problem import Problem
+    from jacbench.structure.pattern import Pattern
     from jacbench.tree import Tree
 
 WITHOUT_SAMPLES = "it needs an axis that runs over samples, and in_axes names none"
@@ -114,9 +116,17 @@ class PerSampleMethod(StructuredMethod):
         if found.axis is None:
             raise UnfitError(f"no Jacobian per sample: {found.reason}")
         notes: dict[str, str | int | float] = {"samples": found.count}
+        with contextlib.suppress(UnfitError):
+            known = self.traced(target)
+            if samples.find(value, points[:1], axes=[found.axis], pattern=known).axis is not None:
+                return Apart(found.axis, everywhere=True, notes={**notes, "pattern": "program"})
         if found.caveat is not None:
             notes["caveat"] = found.caveat
-        return Apart(found.axis, found.caveat is None, notes)
+        return Apart(found.axis, everywhere=False, notes=notes)
+
+    def traced(self, target: Target) -> Pattern:
+        """Return where J may be other than zero for every x, from the program text."""
+        raise UnfitError(f"of a {type(target.x).__name__} no program is recorded")
 
 
 def _first(in_axes: tuple[int | None, ...] | None) -> int | None:

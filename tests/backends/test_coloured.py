@@ -457,11 +457,11 @@ def test_what_is_not_installed_is_told_with_the_command(monkeypatch: pytest.Monk
         module = method.partition(".")[2].removesuffix("-csr")
         said = registry.method(method).unsupported(None, "sparse_jacobian", "cpu", "float64")
         assert said == f'{module} is not installed: run pip install "jacbench[sparse]"'
-    # and without asdex products find the pattern
+    # and without asdex jacbench's own walk through the program finds the pattern
     problem = PROBLEMS["burgers"]
     target = target_of("jax", problem)
     made = prepared("jax.coloured-csr", target)
-    assert made.notes["pattern"] == "probing"
+    assert made.notes["pattern"] == "program"
     check("jax.coloured-csr", made, target, problem)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import jacbench as jb
 from jacbench import registry
-from jacbench.backend import UnfitError
+from jacbench.backend import Guarding, UnfitError
 from jacbench.errors import JacbenchError
 from tests.backends import answers, guarded_samples
 from tests.backends.per_sample import (
@@ -88,7 +89,12 @@ def test_as_many_passes_as_one_sample_has_outputs(forced: str) -> None:
     call = registry.method(METHOD).prepare(asked).call
     passes.clear()
     assert np.array_equal(call(asked.x).numpy(), 2 * np.eye(150))
-    assert len(passes) == 3 + 1  # the guard's
+    assert len(passes) == 3
+    guarded = replace(asked, guard=Guarding(every=1))
+    call = registry.method(METHOD).prepare(guarded).call
+    passes.clear()
+    call(asked.x)
+    assert len(passes) == 3 + 1
 
 
 def test_what_has_no_rule_for_vmap_goes_one_by_one() -> None:
