@@ -42,7 +42,8 @@ class Comparison:
     Attributes
     ----------
     error
-        ‖J - R‖ / ‖R‖ in the Frobenius norm; ‖J‖ where R is zero; inf where J is not finite. Of a
+        ‖J - R‖ / ‖R‖ in the Frobenius norm; ‖J‖ where R is zero; inf where J is not finite. What
+        an entry is off by counts beyond ``atol`` alone. Of a
         product with a vector, over the size that it has for a typical vector of that length, if
         that is larger than ‖R‖.
     entry_error
@@ -82,6 +83,7 @@ def compare(
     *,
     terms: Array | None = None,
     floor: float = FLOOR,
+    atol: float = 0.0,
 ) -> Comparison:
     """Compare two arrays of equal shape, as a whole and entry by entry, in float64.
 
@@ -107,6 +109,8 @@ def compare(
     floor
         :data:`NORMWISE` where the reference, or the method, is not exact to rounding in each entry:
         differences are off by the size of the function, whatever the entry.
+    atol
+        By how much any entry may be off: what is within it does not count in either error.
     """
     value = np.atleast_2d(np.asarray(value, dtype=np.float64))
     reference = np.atleast_2d(np.asarray(reference, dtype=np.float64))
@@ -117,11 +121,12 @@ def compare(
     else:
         difference = value - reference
         scale = max(scale, float(np.linalg.norm(reference))) or 1.0
-        shares = np.abs(difference) / _entry_scale(
+        beyond = np.maximum(np.abs(difference) - atol, 0.0)
+        shares = beyond / _entry_scale(
             reference if terms is None else np.atleast_2d(terms), floor * scale
         )
         row, column = (int(i) for i in np.unravel_index(np.argmax(shares), shares.shape))
-        error = float(np.linalg.norm(difference)) / scale
+        error = float(np.linalg.norm(beyond)) / scale
         entry_error = float(shares[row, column])
     return Comparison(
         error,

@@ -63,6 +63,8 @@ def check(
     start_timeout_s: float = 120.0,
     memory: str | None = None,
     chunk_size: int | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
     cpus: Sequence[int] | None = None,
     progress: driver.Progress | None = None,
 ) -> Run:
@@ -89,6 +91,13 @@ def check(
         is tried, and 90 % of it ends the worker that takes it.
     chunk_size
         Rows or columns at a time, for methods that take it.
+    rtol
+        Up to which normwise error, and error of an entry over the size of its row or column, a
+        Jacobian agrees; None: what the problem says, or what is usual for the dtype. What a
+        method, or the reference, is itself good to is allowed in any case.
+    atol
+        By how much any entry may be off besides: for a Jacobian that is zero, or nearly; None: what
+        the problem says, or 0.
     cpus
         Processors that workers are bound to.
     progress
@@ -104,6 +113,8 @@ def check(
         start_timeout_s=start_timeout_s,
         memory=memory,
         chunk_size=chunk_size,
+        rtol=rtol,
+        atol=atol,
         cpus=None if cpus is None else tuple(cpus),
         timed=False,
     )
@@ -127,6 +138,8 @@ def run(
     start_timeout_s: float = 120.0,
     memory: str | None = None,
     chunk_size: int | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
     cpus: Sequence[int] | None = None,
     visits: int = 6,
     budget_s: float = 0.6,
@@ -172,6 +185,8 @@ def run(
         start_timeout_s=start_timeout_s,
         memory=memory,
         chunk_size=chunk_size,
+        rtol=rtol,
+        atol=atol,
         cpus=None if cpus is None else tuple(cpus),
         seed=seed,
     )

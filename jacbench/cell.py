@@ -80,6 +80,8 @@ class CellResult:
         was compared or where it is not finite.
     tolerance
         What ``error`` was held against.
+    atol
+        By how much any entry may be off besides; None where nothing was asked for.
     worst
         The entry that differs most: row, column, input, value, expected.
     reference
@@ -122,6 +124,7 @@ class CellResult:
     n: int | None = None
     error: float | None = None
     tolerance: float | None = None
+    atol: float | None = None
     worst: Mapping[str, Any] | None = None
     reference: str | None = None
     prepare_s: float | None = None

@@ -36,7 +36,7 @@ from jacbench.trial import Settled
 
 @dataclass(frozen=True)
 class Limits:
-    """What bounds a cell.
+    """What bounds a cell, and what it is held to.
 
     Attributes
     ----------
@@ -44,10 +44,22 @@ class Limits:
         Rows or columns at a time, for methods that take it; None: the method's own.
     memory_bytes
         What checking a Jacobian may need; None: a share of what is available.
+    rtol, atol
+        Tolerances that take the place of each problem's own; None: as it says.
     """
 
     chunk_size: int | None = None
     memory_bytes: int | None = None
+    rtol: float | None = None
+    atol: float | None = None
+
+    def held_to(self, problem: Problem) -> Problem:
+        """Return ``problem`` with these tolerances."""
+        if self.rtol is None and self.atol is None:
+            return problem
+        rtol = problem.rtol if self.rtol is None else self.rtol
+        atol = problem.atol if self.atol is None else self.atol
+        return replace(problem, rtol=rtol, atol=atol)
 
 
 class Harness:
@@ -172,7 +184,7 @@ class Harness:
     def _settle(self, cell: Cell) -> Settled:
         result = CellResult(cell=cell, verdict=Verdict.NOT_RUN)
         try:
-            problem = self.problem(cell.problem)
+            problem = self.limits.held_to(self.problem(cell.problem))
             backend = self.backend(cell.backend)
             method = registry.method(cell.method)
             reason = refused(cell, problem, method, self.limits.chunk_size)

@@ -33,7 +33,9 @@ def measure(cells: Sequence[Cell], given: Mapping[str, Problem], settings: Setti
     if settings.timed:
         return _timed(cells, given, settings)
     began = time.monotonic()
-    limits = harness.Limits(settings.chunk_size, settings.memory_bytes)
+    limits = harness.Limits(
+        settings.chunk_size, settings.memory_bytes, settings.rtol, settings.atol
+    )
     own = harness.Harness(cells[0].threads, limits, given, verify_pins=False)
     found = [own.settle(cell).result for cell in cells]
     wall = time.monotonic() - began

@@ -14,6 +14,7 @@ import numpy as np
 from jacbench import nearby, operators, tree
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array
+from jacbench.tolerance import why_no_tolerance
 from jacbench.tree import Tree
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ class Problem:
         Where the Jacobian may be other than zero, if you know: an (m, n) SciPy sparse array, whose
         stored entries count, or a NumPy array of booleans. Methods for sparse Jacobians find one
         by themselves where it is None, and check this one where it is not.
+    rtol
+        Up to which normwise error, and error of an entry over the size of its row or column, a
+        Jacobian agrees; None: what is usual for the dtype. What a method, or the reference, is
+        itself good to is allowed in any case.
+    atol
+        By how much any entry may be off besides: for a Jacobian that is zero, or nearly; None: 0.
     source
         Where the problem comes from: a paper, a book, a link.
     summary
@@ -111,6 +118,8 @@ class Problem:
     known_faults: tuple[KnownFault, ...] = ()
     intermediate: str | None = None
     pattern: Any = None
+    rtol: float | None = None
+    atol: float | None = None
     source: str = ""
     summary: str = ""
     seed: int = field(default=0, repr=False)
@@ -124,6 +133,9 @@ class Problem:
                 f"function is a {type(self.function).__name__}: "
                 "give a callable f(xp, x, *constants)"
             )
+        for name in ("rtol", "atol"):
+            if (why := why_no_tolerance(name, getattr(self, name))) is not None:
+                raise self.mistake(why)
         object.__setattr__(self, "x", self._arrays("x", self.x, point=True))
         constants = tuple(self._arrays(f"constants[{i}]", c) for i, c in enumerate(self.constants))
         object.__setattr__(self, "constants", constants)

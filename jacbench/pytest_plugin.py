@@ -50,6 +50,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SIZE",
         help="what checking one Jacobian may need, e.g. 2GiB (default: 80%% of what is free)",
     )
+    for name, what in (
+        ("rtol", "normwise and entrywise error up to which a Jacobian agrees (default: by dtype)"),
+        ("atol", "what any entry may be off by besides (default: 0)"),
+    ):
+        group.addoption(f"--jacbench-{name}", type=float, default=None, metavar="X", help=what)
     group.addoption(
         "--jacbench-cpus",
         default=None,

@@ -16,7 +16,7 @@ from jacbench.results import SCHEMA, Run, from_json
 
 _WORDS = ("problem", "operator", "method", "backend", "device", "dtype")
 _NUMBERS = (
-    *("m", "n", "error", "tolerance", "prepare_s", "first_call_s", "median_s", "iqr_s"),
+    *("m", "n", "error", "tolerance", "atol", "prepare_s", "first_call_s", "median_s", "iqr_s"),
     *("low_s", "high_s", "cpu_s", "device_s"),
     *("visits", "rounds", "iterations", "peak_bytes", "chunk_size"),
 )

@@ -203,7 +203,10 @@ class Session:
 
         size = self.config.getoption("jacbench_memory")
         return Limits(
-            self.config.getoption("jacbench_chunk_size"), None if size is None else parse_size(size)
+            self.config.getoption("jacbench_chunk_size"),
+            None if size is None else parse_size(size),
+            self.config.getoption("jacbench_rtol"),
+            self.config.getoption("jacbench_atol"),
         )
 
     def run(self, cell: Cell, visit: int, benchmark: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Self
 from jacbench import affinity
 from jacbench.errors import JacbenchError
 from jacbench.memory import parse_size
+from jacbench.tolerance import why_no_tolerance
 
 MIN_ROUNDS = 6
 """Rounds over all visits, however slow the call."""
@@ -37,6 +38,9 @@ class Settings:
         Rows or columns at a time, for methods that take it; None: each method's own.
     memory
         What one cell may need, as ``2GiB``; None: a share of what is free.
+    rtol, atol
+        Tolerances that take the place of each problem's own, see
+        :class:`jacbench.problem.Problem`; None: as it says.
     cpus
         Processors that workers are bound to; None: whatever the system gives them.
     seed
@@ -52,6 +56,8 @@ class Settings:
     start_timeout_s: float = 120.0
     chunk_size: int | None = None
     memory: str | None = None
+    rtol: float | None = None
+    atol: float | None = None
     cpus: tuple[int, ...] | None = None
     seed: int = 0
     timed: bool = True
@@ -72,6 +78,9 @@ class Settings:
         ):
             if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
                 raise JacbenchError(f"--{name} {seconds:g}: give a number of seconds above 0")
+        for name, value in (("--rtol", self.rtol), ("--atol", self.atol)):
+            if (why := why_no_tolerance(name, value)) is not None:
+                raise JacbenchError(why)
         if self.memory is not None:
             parse_size(self.memory)
         if self.cpus is not None:
@@ -142,6 +151,9 @@ class Settings:
             words += ["--jacbench-worker", "--capture=no"]
         if self.chunk_size is not None:
             words += ["--jacbench-chunk-size", str(self.chunk_size)]
+        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
+            if value is not None:
+                words += [f"--jacbench-{name}", repr(float(value))]
         if self.memory is not None:
             words += ["--jacbench-memory", self.memory]
         if self.cpus is not None:

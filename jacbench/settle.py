@@ -71,13 +71,18 @@ def at_first(
     cell: Cell, problem: Problem, method: Method, reference: Reference, chunk_size: int | None
 ) -> CellResult:
     """Return what is known of ``cell`` before it runs; it agrees until something is found."""
-    tolerance = method.tolerance(cell.dtype) or agreement.tolerance(cell.dtype, cell.device)
+    tolerance = problem.rtol
+    if tolerance is None:
+        tolerance = agreement.tolerance(cell.dtype, cell.device)
+    # what a method, or the reference, is itself good to
+    tolerance = max(tolerance, method.tolerance(cell.dtype) or 0.0, reference.error)
     return CellResult(
         cell=cell,
         verdict=Verdict.AGREES,
         m=reference.m,
         n=problem.n,
-        tolerance=max(tolerance, reference.error),
+        tolerance=tolerance,
+        atol=problem.atol,
         reference=reference.kind,
         chunk_size=chunk_size if method.chunking == "chunked" else None,
     )

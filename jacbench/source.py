@@ -32,7 +32,7 @@ _MAX_VALUES = 100_000
 _LIBRARIES = ("", "builtins", "jacbench", "numpy", "torch", "jax", "jaxlib", "autograd")
 """Libraries also where they are imported from a checkout."""
 
-_OF_NO_MATTER = ("name", "source", "summary", "known_faults")
+_OF_NO_MATTER = ("name", "source", "summary", "known_faults", "rtol", "atol")
 """Fields of a problem that change neither its function nor its point."""
 
 

@@ -170,15 +170,14 @@ class Trial:
         terms = None
         if flat is not None:
             terms = self.operator.expected(np.abs(jacobian), self.sizes, np.abs(flat))
-        exact = self.tolerance <= agreement.tolerance(
-            self.result.cell.dtype, self.result.cell.device
-        )
+        inexact = self.method.tolerance(self.result.cell.dtype) or self.reference.error
         return agreement.compare(
             matrix,
             expected,
             self.operator.scale(jacobian, flat),
             terms=terms,
-            floor=agreement.FLOOR if exact else agreement.NORMWISE,
+            floor=agreement.NORMWISE if inexact else agreement.FLOOR,
+            atol=self.problem.atol or 0.0,
         )
 
     def _check_primal(self, target: Target, x: Native, point: Point) -> None:
@@ -237,7 +236,8 @@ class Trial:
         comparison = agreement.compare(
             value.reshape(-1, 1), expected.reshape(-1, 1), floor=agreement.NORMWISE
         )
-        limit = agreement.tolerance(self.result.cell.dtype, self.result.cell.device)
+        usual = agreement.tolerance(self.result.cell.dtype, self.result.cell.device)
+        limit = max(usual, self.problem.rtol or 0.0)
         if not comparison.within(limit):
             raise Refused(
                 Verdict.DISAGREES,

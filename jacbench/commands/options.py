@@ -70,6 +70,16 @@ ChunkSize = Annotated[
         "--chunk-size", metavar="N", help="Rows or columns at a time, for methods that take it."
     ),
 ]
+Rtol = Annotated[
+    float | None,
+    typer.Option(
+        "--rtol", metavar="X", help="Error of J, and of each entry, up to which it agrees."
+    ),
+]
+Atol = Annotated[
+    float | None,
+    typer.Option("--atol", metavar="X", help="What any entry of J may be off by besides."),
+]
 Cpus = Annotated[
     str | None,
     typer.Option("--cpus", metavar="LIST", help="Processors that workers are bound to: 0,2-3."),
