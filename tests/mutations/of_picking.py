@@ -68,7 +68,7 @@ differences(
     "within_rounding = gap <= spread * rounding",
 )
 
-probes = PICKING.of(f"{EXAMINING}/probes.py", f"{IN_EXAMINING}/test_probes.py")
+probes = PICKING.of("jacbench/probes.py", "tests/test_probes.py")
 probes("a jump is a kink", "if gaps[1] > 4 * gaps[0] else", "if False else")
 probes(
     "one step tells a kink from curvature",
