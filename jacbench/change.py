@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from statistics import NormalDist
 
 from jacbench import statistics
 from jacbench.cell import Cell, CellResult, Verdict
@@ -57,6 +58,8 @@ class Quantity:
         The largest ratio that the policy allows.
     violated
         True where it is beyond the limit, and counts.
+    chance
+        Of a time: how often two runs of the same would differ so much.
     """
 
     base: float | None = None
@@ -66,6 +69,7 @@ class Quantity:
     high: float | None = None
     limit: float
     violated: bool = False
+    chance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +246,8 @@ def _time(base: Entry | None, new: Entry | None, limits: Limits) -> tuple[Quanti
     if interval is None:
         return found, ["no interval: its samples cannot be a time's"]
     notes = [] if sampled else ["interval from interquartile ranges: no samples on one side"]
-    return replace(found, ratio=interval[0], low=interval[1], high=interval[2]), notes
+    ratio, low, high, chance = interval
+    return replace(found, ratio=ratio, low=low, high=high, chance=chance), notes
 
 
 def _median(entry: Entry | None) -> float | None:
@@ -254,18 +259,23 @@ def _rounds(entry: Entry) -> int:
     return sum(map(len, entry.visits)) if entry.visits else int(entry.rounds or 0)
 
 
-def _by_visits(base: Entry, new: Entry) -> tuple[float, float, float] | None:
+_Ratio = tuple[float, float, float, float]
+"""A ratio, the ends of its interval, and how often two runs of the same would differ so much."""
+
+
+def _by_visits(base: Entry, new: Entry) -> _Ratio | None:
     if min(min(map(min, entry.visits)) for entry in (base, new)) <= 0:
         return None
     try:
         found = statistics.independent_ratio_interval(base.visits, new.visits)
     except OverflowError:
         return None
-    interval = (found.estimate, found.low, found.high)
-    return interval if all(map(math.isfinite, interval)) and found.estimate > 0 else None
+    if not (found.known and 0 < found.estimate < math.inf):
+        return None
+    return found.estimate, found.low, found.high, statistics.chance(base.visits, new.visits)
 
 
-def _by_spread(base: Entry, new: Entry, ratio: float | None) -> tuple[float, float, float] | None:
+def _by_spread(base: Entry, new: Entry, ratio: float | None) -> _Ratio | None:
     """Return the ratio and its interval as if rounds were independent and normal."""
     squares = 0.0
     for entry in (base, new):
@@ -275,11 +285,13 @@ def _by_spread(base: Entry, new: Entry, ratio: float | None) -> tuple[float, flo
         squares += (MEDIAN_ERROR * iqr / median) ** 2 / rounds
     if ratio is None:
         return None
+    error = math.sqrt(squares)
     try:
-        factor = math.exp(NORMAL_95 * math.sqrt(squares))
+        factor = math.exp(NORMAL_95 * error)
     except OverflowError:
         return None
-    return ratio, ratio / factor, ratio * factor
+    chance = 2 * NormalDist().cdf(-abs(math.log(ratio)) / error) if ratio else 1.0
+    return ratio, ratio / factor, ratio * factor, chance
 
 
 def _quantity(

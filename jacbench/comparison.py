@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from jacbench import comparable, fingerprint
+from jacbench import comparable, fingerprint, statistics
 from jacbench.change import Outcome, Quantity, Row, change
 from jacbench.comparable import Entry, Side, Source
 from jacbench.fingerprint import Differences
@@ -95,9 +95,33 @@ def compare(base: Source, new: Source, policy: Policy = DEFAULT) -> Comparison:
         new=fresh,
         differences=found,
         trend=trend,
-        rows=tuple(sorted(_renamed(rows, pairs), key=_rank)),
+        rows=tuple(sorted(_renamed(_believed(rows), pairs), key=_rank)),
         notes=(*notes, *policy.unused(cells)),
     )
+
+
+def _believed(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows; of many cells, what some would show by chance is no change.
+
+    Of those that are told slower or faster, one in twenty is by chance, and not one in twenty of
+    all cells.
+    """
+    told = (Outcome.SLOWER, Outcome.FASTER)
+    kinds = (*told, Outcome.SAME, Outcome.INCONCLUSIVE)
+    chances = [r.time.chance for r in rows if r.outcome in kinds and r.time.chance is not None]
+    limit = statistics.believed(chances)
+    note = f"of {len(chances)} cells, some differ so much by chance"
+    return [
+        replace(
+            row,
+            outcome=Outcome.INCONCLUSIVE,
+            time=replace(row.time, violated=False),
+            notes=(*row.notes, note),
+        )
+        if row.outcome in told and (row.time.chance or 0.0) > limit
+        else row
+        for row in rows
+    ]
 
 
 def _renamed(rows: Sequence[Row], pairs: Sequence[tuple[Entry | None, Entry | None]]) -> list[Row]:

@@ -10,7 +10,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +116,11 @@ def prepare_to_measure() -> bool:
 
 
 def peak_bytes(call: Callable[[], object]) -> int:
-    """Return the peak of the process during ``call`` above its state before, in bytes."""
+    """Return the peak of the process during ``call`` above its state before, in bytes.
+
+    Never less than the result takes: a process that held pages already free, or got some that
+    nobody has written to yet, does not grow by them.
+    """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
@@ -124,8 +128,23 @@ def peak_bytes(call: Callable[[], object]) -> int:
     before = _status("VmRSS")
     result = call()
     peak = _status("VmHWM") - before
-    del result
-    return max(0, peak)
+    return max(size_of(result), peak)
+
+
+def size_of(result: object) -> int:
+    """Return what the arrays in a result take, in bytes: alone, or in tuples, dicts and matrices.
+
+    Of a sparse matrix those are its entries and their indices.
+    """
+    size = getattr(result, "nbytes", None)
+    if isinstance(size, int | np.integer):
+        return int(size)
+    if isinstance(result, Mapping):
+        return sum(map(size_of, result.values()))
+    if isinstance(result, list | tuple):
+        return sum(map(size_of, result))
+    parts = (getattr(result, name, None) for name in _PARTS_OF_SPARSE)
+    return sum(size_of(part) for part in parts if part is not None)
 
 
 LEAK_BYTES = 16 * 1024
@@ -135,6 +154,8 @@ in every call, fills JAX's caches by 3 to 10 KiB a call."""
 _LEAST_LEFT = 128 * 1024
 """What some calls together have to leave behind: few calls tell a page from a leak less surely."""
 
+_PARTS_OF_SPARSE = ("data", "indices", "indptr", "row", "col")
+"""Where scipy.sparse and JAX's sparse matrices keep their arrays."""
 _PARTS = 3
 _LEAK_CALLS = 50
 _LEAK_SECONDS = 0.3

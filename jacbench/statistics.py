@@ -155,16 +155,54 @@ def independent_ratio_interval(
     What the machine did differently from one run to the other is not in the samples, hence not in
     the interval.
     """
+    ratio, spread = _difference(base_visits, new_visits)
+    if spread is None:
+        return Interval(ratio, 0.0, math.inf)
+    return _holding(ratio, spread.centre, spread.error * _student(confidence, spread.freedom))
+
+
+def chance(base_visits: Sequence[Sequence[float]], new_visits: Sequence[Sequence[float]]) -> float:
+    """Return how often two runs of the same would differ so much in time, or more.
+
+    By the same assumptions as :func:`independent_ratio_interval`, whose interval of 95 % leaves out
+    1 where this is below 5 %, unless only the ratio of all rounds' medians keeps 1 in it.
+    """
+    ratio, spread = _difference(base_visits, new_visits)
+    if spread is None:
+        return 1.0
+    gap = abs(math.log(ratio) + spread.centre)
+    if not spread.error:
+        return 0.0 if gap else 1.0
+    from scipy.special import stdtr  # noqa: PLC0415 - slow to import
+
+    return float(2 * stdtr(spread.freedom, -gap / spread.error))
+
+
+def believed(chances: Sequence[float], false_share: float = 0.05) -> float:
+    """Return the largest of several chances that is no more than chance's own, or 0.
+
+    Of all that are as small or smaller, no more than ``false_share`` are false on average (Y.
+    Benjamini and Y. Hochberg, 1995, "Controlling the false discovery rate", Journal of the Royal
+    Statistical Society B 57).
+    """
+    ordered = sorted(chances)
+    kept = [p for i, p in enumerate(ordered, 1) if p <= false_share * i / len(ordered)]
+    return max(kept, default=0.0)
+
+
+def _difference(
+    base_visits: Sequence[Sequence[float]], new_visits: Sequence[Sequence[float]]
+) -> tuple[float, _Spread | None]:
+    """Return the ratio of two medians, and how its logarithm is spread about that of the visits."""
     sides = _arrays(base_visits), _arrays(new_visits)
     base, new = (float(np.median(np.concatenate(side))) for side in sides)
     before, after = _Spread.of(sides[0], base), _Spread.of(sides[1], new)
     if before is None or after is None:
-        return Interval(new / base, 0.0, math.inf)
+        return new / base, None
     error = math.hypot(before.error, after.error)
     shares = [((s.error / error) ** 4, s.freedom) for s in (before, after) if error] or [(1, 1)]
     freedom = 1 / sum(share / freedom for share, freedom in shares)
-    half = error * _student(confidence, freedom)
-    return _holding(new / base, after.centre - before.centre, half)
+    return new / base, _Spread(after.centre - before.centre, error, freedom)
 
 
 def log_medians(visits: Sequence[Sequence[float]]) -> tuple[float, Floats | None]:
@@ -192,7 +230,7 @@ class _Spread:
 
     centre: float
     error: float
-    freedom: int
+    freedom: float
 
     @classmethod
     def of(cls, visits: Sequence[Floats], estimate: float) -> _Spread | None:

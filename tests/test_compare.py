@@ -88,6 +88,29 @@ def test_a_little_is_no_violation() -> None:
     assert only(compare(*(run({"a.b": v}) for v in wide))).outcome is Outcome.INCONCLUSIVE
 
 
+def test_of_many_cells_that_are_the_same_hardly_one_is_told_slower() -> None:
+    # visits differ by a tenth: of 200 cells by themselves, some are beyond the limit by chance
+    methods = [f"jax.m{i}" for i in range(200)]
+    base, new = (
+        run({m: visits(1000 * side + i, between=0.1) for i, m in enumerate(methods)})
+        for side in (1, 2)
+    )
+    found = compare(base, new)
+    alone = [row for row in found.rows if (row.time.low or 0) > 1 or (row.time.high or 2) < 1]
+    assert len(alone) >= 2
+    assert found.counts.get(Outcome.SLOWER, 0) + found.counts.get(Outcome.FASTER, 0) <= 1
+    assert found.ok
+    doubted = [row for row in alone if abs(math.log(row.time.ratio or 1)) > math.log(1.1)]
+    assert any("by chance" in note for row in doubted for note in row.notes)
+
+
+def test_what_is_slower_in_many_cells_is_told_in_each() -> None:
+    methods = [f"jax.m{i}" for i in range(20)]
+    base = run({m: visits(i, between=0.01) for i, m in enumerate(methods)})
+    new = run({m: visits(500 + i, 1.5e-5, between=0.01) for i, m in enumerate(methods)})
+    assert compare(base, new).counts == {Outcome.SLOWER: 20}
+
+
 @pytest.mark.parametrize("between", [0.0, 0.03])
 def test_noise_alone_is_seldom_slower(between: float) -> None:
     methods = [f"jax.m{i}" for i in range(200)]

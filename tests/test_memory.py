@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -252,3 +253,16 @@ def test_a_slow_call_is_not_called_for_long() -> None:
 
 def test_a_leak_is_told_in_a_line() -> None:
     assert memory.leak_caution(1258291) == "leaks 1.2 MiB a call"
+
+
+def test_a_peak_is_never_less_than_the_result() -> None:
+    # pages that nobody has written to yet are not the process's
+    assert peak("np.zeros(500_000)") >= 4_000_000
+    assert peak("{'a': (np.zeros(500_000), [np.zeros(2)])}") >= 4_000_016
+
+
+def test_a_sparse_result_is_its_entries_and_their_indices() -> None:
+    matrix = scipy.sparse.eye_array(10, format="csr")
+    parts = (matrix.data, matrix.indices, matrix.indptr)
+    assert memory.size_of(matrix) == sum(part.nbytes for part in parts)
+    assert memory.size_of(None) == 0

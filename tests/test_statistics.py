@@ -302,3 +302,40 @@ def test_wilson_of_none_and_of_all() -> None:
     assert proportion_interval(416, 416) == (pytest.approx(416 / (416 + z2)), pytest.approx(1.0))
     low, high = proportion_interval(0, 416, confidence=0.99)
     assert (low, high > proportion_interval(0, 416)[1]) == (0.0, True)
+
+
+# Chances: of several
+
+
+def test_a_chance_is_as_small_as_its_interval_is_far() -> None:
+    base, same = (hierarchical(s, visits=6, each=9, between=0.02) for s in (1, 2))
+    slower = [[2 * sample for sample in visit] for visit in same]
+    assert statistics.chance(base, slower) < 1e-4
+    assert statistics.chance(base, base) == pytest.approx(1.0)
+    assert statistics.chance([[1.0]], [[2.0]]) == 1.0
+    assert statistics.chance([[1.0, 1.0]], [[2.0, 2.0]]) == 0.0
+
+
+def test_chances_of_the_same_are_spread_evenly() -> None:
+    sides = [hierarchical(s, visits=6, each=9, between=0.05) for s in range(600)]
+    pairs = zip(sides[::2], sides[1::2], strict=True)
+    found = [statistics.chance(*pair) for pair in pairs]
+    assert 0.01 <= np.mean([p < 0.05 for p in found]) <= 0.09
+    assert 0.4 <= np.mean([p < 0.5 for p in found]) <= 0.6
+
+
+@pytest.mark.parametrize(
+    ("chances", "limit"),
+    [
+        ([], 0.0),
+        ([0.04], 0.04),
+        ([0.04] + [0.5] * 9, 0.0),
+        ([0.004, 0.009, 0.04] + [0.5] * 7, 0.009),
+        # the fourth of ten may be 0.02, and carries those before it
+        ([0.019, 0.019, 0.019, 0.02] + [0.5] * 6, 0.02),
+    ],
+)
+def test_of_several_chances_those_are_believed_of_which_few_are_false(
+    chances: list[float], limit: float
+) -> None:
+    assert statistics.believed(chances) == limit
