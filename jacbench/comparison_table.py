@@ -34,11 +34,11 @@ LONG = 300
 """Characters of a name or of a note that are shown."""
 
 LEGEND = (
-    "ratio: new over base, medians of all rounds; its 95 % interval: Welch's, from the "
-    "medians of each side's visits; slower and faster: beyond the limit, and so that of all cells "
-    "told so one in twenty is by chance; limit: the policy's; beyond: other figures that grew "
-    "beyond theirs. The two runs had the machine at different times, which no interval knows: "
-    "jacbench gate, which runs both versions side by side, decides for CI."
+    "ratio: new over base, medians of all rounds; its 95 % interval: Welch's, from the medians of "
+    "each side's visits; of the cells whose times are told to differ one in twenty does by chance; "
+    "limit: the policy's; beyond: other figures that grew beyond theirs. The two runs had the "
+    "machine at different times, which no interval knows: jacbench gate, which runs both versions "
+    "side by side, decides for CI."
 )
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")

@@ -137,14 +137,16 @@ apart(
 )
 apart("of several rivals each may be wronged as often", "1 - miss / len(logs)", "1 - miss")
 
-pairs = PICKING.of(f"{RACING}/pairs.py", f"{IN_RACING}/test_placing.py")
+pairs = PICKING.of(f"{RACING}/pairs.py", f"{IN_RACING}/test_pairs.py")
 pairs(
     "a speed-up has an interval from two pairs",
     "if len(found) >= LEAST_PAIRS:",
     "if len(found) >= 2:",
 )
 
-placing = PICKING.of(f"{RACING}/placing.py", f"{IN_RACING}/test_placing.py")
+placing = PICKING.of(
+    f"{RACING}/placing.py", f"{IN_RACING}/test_placing.py", f"{IN_RACING}/test_pairs.py"
+)
 placing(
     "a pick that was measured slower stays",
     "        if not faster:\n            break\n",

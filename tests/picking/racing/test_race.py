@@ -191,6 +191,16 @@ def test_one_slow_round_of_many_drops_nobody():
     assert not standing.dropped
 
 
+def test_one_lucky_round_of_many_wins_nothing():
+    a, b = named("a", "b")
+    turns = itertools.count()
+
+    def block(candidate):
+        return 0.4e-5 if candidate == b and next(turns) == 1 else {a: 1e-5, b: 1.3e-5}[candidate]
+
+    assert race({a: 1e-5, b: 1e-5}, block).winner == a
+
+
 def test_a_single_candidate_wins_without_a_race():
     (a,) = named("a")
     standing, track = raced({a: 1e-5})

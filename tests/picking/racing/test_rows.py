@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from jacbench.picking.racing import rows
+from jacbench.picking.racing.field import Field
+from jacbench.picking.racing.terms import Terms
+from jacbench.statistics import Interval
 from tests.picking.contests import contest, row, run
 from tests.picking.simulated import Planted, SimulatedBench
 
@@ -49,3 +53,24 @@ def test_where_calls_are_counted_times_stay_times_of_calls():
     assert row(made, "a").ratio.estimate == pytest.approx(1.5, rel=0.05)
     for name, call_s in (("a", 1e-5), ("b", 2e-5)):
         assert row(made, name).seconds == pytest.approx(call_s, rel=0.05)
+
+
+def test_a_ratio_to_who_was_lost_later_is_none_to_the_pick():
+    bench = SimulatedBench(Planted("a"), Planted("lost"), Planted("pick"))
+    field = Field([bench], Terms())
+    for known in field:
+        known.entry = bench.enter(known.candidate)
+    a, lost, pick = field
+    a.fate, a.ratio, a.against = "dropped", Interval(2.0, 1.9, 2.1), lost.candidate
+    lost.ratio, lost.against, lost.lost, lost.fate = Interval(1, 1, 1), lost.candidate, True, "x"
+    pick.fate, pick.ratio, pick.against = "picked", Interval(1, 1, 1), pick.candidate
+    by_name = {row.candidate.method: row for row in rows.rows(field, None)}
+    assert by_name["a"].ratio is None
+    assert by_name["lost"].ratio is None
+    assert by_name["pick"].ratio.estimate == 1
+
+
+def test_who_is_faster_and_prepared_sooner_has_nothing_to_make_up_for():
+    made = run(SimulatedBench(Planted("a", 1e-5, prepare_s=0.1), Planted("b", 2e-5, prepare_s=0.2)))
+    assert made.picks()["dense"].method == "a"
+    assert row(made, "b").calls_to_break_even is None
