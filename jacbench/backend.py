@@ -529,6 +529,14 @@ class Backend(ABC):
         """Return ``function`` as the library calls it best again and again: compiled, in JAX."""
         return function
 
+    def stops(self, function: Callable[..., Native], *arguments: Native) -> str:
+        """Return what stops gradients on purpose in ``function``, with lines; empty for nothing.
+
+        Found by running or tracing it once; no words on what a rule of its own does.
+        """
+        del function, arguments
+        return ""
+
     def synchronise(self, value: Native) -> None:
         """Wait until ``value`` is computed; for code outside the timed call."""
         del value  # a library that computes where it is called has nothing to wait for

@@ -16,7 +16,7 @@ from jacbench.commands.gate import gate
 from jacbench.commands.pick import pick
 from jacbench.commands.sweep import SETTINGS as SWEEP_SETTINGS
 from jacbench.commands.sweep import sweep
-from jacbench.errors import JacbenchError
+from jacbench.errors import JacbenchError, NothingRightError
 from jacbench.markup import printable
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def main() -> None:
     except JacbenchError as exc:
         # What a user's own file raised, from its own lines on.
         sys.stderr.write("".join(map(_visible, getattr(exc, "told", ""))))
-        status = _complain(str(exc))
+        status = _complain(str(exc), 1 if isinstance(exc, NothingRightError) else 2)
     except KeyboardInterrupt:
         sys.stderr.write("jacbench: interrupted\n")
         status = shared.INTERRUPTED
@@ -280,9 +280,9 @@ def _visible(character: str) -> str:
     return character if character == "\n" else printable(character)
 
 
-def _complain(line: str) -> int:
+def _complain(line: str, status: int = 2) -> int:
     # Without control characters: the line may quote a file's content. Help is told already.
     told = printable(" ".join(line.split()))
     if told:
         sys.stderr.write(f"jacbench: {told}\n")
-    return 2
+    return status

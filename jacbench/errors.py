@@ -18,6 +18,10 @@ class WrongJacobianError(JacbenchError):
     """A Jacobian written by hand that everything else contradicts."""
 
 
+class NothingRightError(JacbenchError):
+    """Nothing was found right, though all was asked as it should be: the exit status is 1."""
+
+
 class MissingError(JacbenchError):
     """Something optional that a problem needs is not installed: the line says how to get it."""
 

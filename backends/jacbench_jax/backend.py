@@ -15,6 +15,7 @@ from jacbench_jax import (
     batch,
     bottleneck,
     coloured,
+    cuts,
     declines,
     eager,
     jvp,
@@ -97,6 +98,10 @@ class JaxBackend(Backend):
         stack.enter_context(home.enable_x64(True))
         stack.enter_context(jax.default_matmul_precision("highest"))
         return stack
+
+    def stops(self, function: Callable[..., Any], *arguments: Any) -> str:
+        """Return the lines with a ``stop_gradient``."""
+        return cuts.stops(function, *arguments)
 
     def staged(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``function`` under ``jit``, or as it is where it cannot be traced.

@@ -15,6 +15,7 @@ from jacbench_torch import (
     bottleneck,
     coloured,
     compiled,
+    cuts,
     declines,
     func,
     functional,
@@ -152,6 +153,10 @@ class TorchBackend(Backend):
     def device_of(self, array: torch.Tensor) -> str:
         """Return where the tensor lies."""
         return str(array.device)
+
+    def stops(self, function: Callable[..., Any], *arguments: Any) -> str:
+        """Return the lines that detach, take ``.data`` or switch gradients off."""
+        return cuts.stops(function, *arguments)
 
     def lifting(self) -> contextlib.AbstractContextManager[object]:
         """Return a mode that lifts float32 tensors where they meet float64 ones."""

@@ -114,6 +114,8 @@ class Answer:
         Pairs of stretches, measured in turn, behind that; 0: it is from the first calls alone.
     evidence
         What the answers were held against, and how strong that is, in a line.
+    doubt
+        Why that is not confirmed, in a line; empty: it is, and nothing speaks against it.
     notes
         What else the user should know, a line each.
     code
@@ -144,6 +146,7 @@ class Answer:
     speedup: Interval | None = None
     pairs: int = 0
     evidence: str = ""
+    doubt: str = ""
     notes: Sequence[str] = ()
     code: Mapping[str, Sequence[str]] = field(default_factory=dict)
     calls: int | None = None
@@ -213,6 +216,7 @@ class Answer:
             "speedup": None if self.speedup is None else asdict(self.speedup),
             "pairs": self.pairs,
             "evidence": self.evidence,
+            "doubt": self.doubt,
             "notes": list(self.notes),
             "code": {name: list(lines) for name, lines in self.code.items()},
             "calls": self.calls,

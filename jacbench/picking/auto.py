@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -139,6 +140,12 @@ def _device(leaf: Any) -> str:
 def _picked(f: Callable[[Any], Any], x: Tree) -> Choice:
     wanted = Wanted(time_limit_s=TIME_LIMIT_S, form="dense", compile=False, structure=False)
     answer = pick_here(f, x, wanted)
+    if answer.doubt:
+        warnings.warn(
+            f"method='auto' took {answer.method}, which is not confirmed: {answer.doubt}",
+            UserWarning,
+            stacklevel=2,
+        )
     return Choice(answer.method, answer.chunk_size)
 
 

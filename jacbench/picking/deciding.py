@@ -9,7 +9,7 @@ from typing import Any
 
 from jacbench import scrub
 from jacbench.cell import Verdict
-from jacbench.errors import JacbenchError
+from jacbench.errors import JacbenchError, NothingRightError
 from jacbench.picking import basis
 from jacbench.picking.answer import UNMEASURED, Answer, Row
 from jacbench.picking.benches.abreast import ALONE, Abreast
@@ -159,7 +159,8 @@ def _answer(
         today=contest.today(),
         speedup=None if versus is None else versus.ratio,
         pairs=0 if versus is None else versus.pairs,
-        evidence=told.evidence,
+        evidence=told.evidence.told,
+        doubt=told.evidence.doubt,
         notes=tuple(dict.fromkeys(notes)),
         code=_codes(contest, picks),
         calls=wanted.calls,
@@ -237,4 +238,5 @@ def _nothing(rows: Sequence[Row], form: str, picks: Mapping[str, Candidate]) -> 
     told = f": {worst[0].candidate.label}: {worst[0].reason}" if worst else ""
     if large and not faults:
         others += "; products with it need no memory: jacbench.jvp and jacbench.vjp"
-    return JacbenchError(f"no method was found to give a right {form} Jacobian{told}{others}")
+    kind = NothingRightError if faults else JacbenchError
+    return kind(f"no method was found to give a right {form} Jacobian{told}{others}")

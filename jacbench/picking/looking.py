@@ -8,7 +8,7 @@ from functools import partial
 
 from jacbench.errors import JacbenchError
 from jacbench.picking.benches.abreast import Abreast
-from jacbench.picking.benches.bench import Bench, Look
+from jacbench.picking.benches.bench import Bench, Evidence, Look
 from jacbench.picking.libraries import left_out, lost_is_told
 from jacbench.picking.wanted import Wanted
 from jacbench.structure.samples import Samples
@@ -21,7 +21,7 @@ class Seen:
     bench: Bench
     look: Look
     samples: Samples
-    evidence: str
+    evidence: Evidence
 
 
 def see_all(

@@ -75,6 +75,8 @@ def head(answer: Answer) -> str:
 def verdict(answer: Answer) -> Iterator[str]:
     """Yield the answer in a few lines: which, how fast, how much faster, how sure."""
     best = answer.best
+    if answer.doubt:
+        yield f"not confirmed: {answer.doubt}"
     yield f"{best.candidate.label}: {format_seconds(best.seconds)}{_margin(best)}"
     faster = _faster(answer)
     if faster is not None:
@@ -88,7 +90,7 @@ def verdict(answer: Answer) -> Iterator[str]:
         yield _undecided(answer)
     error = best.result.error if best.result is not None else None
     accuracy = "" if error is None else f"error {error:.1g}; "
-    yield f"right: {accuracy}{answer.evidence}"
+    yield f"{'held against' if answer.doubt else 'right'}: {accuracy}{answer.evidence}"
 
 
 def _undecided(answer: Answer) -> str:

@@ -18,14 +18,24 @@ judgement(
     "agree = agreement is not None",
 )
 judgement(
-    "one mode alone needs no differences",
-    "return Judgement(*there, contradicted=None if agree else told)",
-    "return Judgement(*there)",
+    "two modes that agree are believed against differences",
+    "    if agree:\n        return _refused(",
+    "    if agree:\n        return _believed(",
+)
+judgement(
+    "of two that agree the one that is confirmed confirms the other",
+    'worst = modes["forward"].worse(modes["reverse"])',
+    "worst = min(modes.values(), key=lambda said: said.error)",
+)
+judgement(
+    "what differences cannot tell is confirmed",
+    "if said.holds}",
+    "if not said.denied}",
 )
 judgement(
     "the better of two modes confirms both",
-    "return Judgement(*there, confirmed=max(mode.error for mode in held))",
-    "return Judgement(*there, confirmed=min(mode.error for mode in held))",
+    "confirmed=max(said.error for said in near.values())",
+    "confirmed=min(said.error for said in near.values())",
 )
 
 products = PICKING.of(f"{EXAMINING}/products.py", f"{IN_EXAMINING}/test_products.py")
@@ -53,20 +63,47 @@ by_products(
 )
 
 right = PICKING.of(f"{EXAMINING}/right.py", f"{IN_EXAMINING}/test_right.py")
+right(
+    "what was disbelieved widens the tolerance",
+    "if judgement.forward and judgement.reverse and apart is not None:",
+    "if apart is not None:",
+)
+right(
+    "evidence is evidence however weak",
+    "if not good_to <= TELLS:",
+    "if False:",
+)
 right("nothing is small enough to be compared by entries", "SMALL = 2_000_000", "SMALL = 2")
 right("everything is small", "SMALL = 2_000_000", "SMALL = 2_000_000_000_000")
 
-differences = PICKING.of(f"{EXAMINING}/differences.py", f"{IN_EXAMINING}/test_differences.py")
+differences = PICKING.of("jacbench/differences.py", "tests/test_differences.py")
 differences(
     "what holds at one point holds at both",
-    "return Confirmation(max(self.error, other.error), self.holds and other.holds)",
-    "return Confirmation(max(self.error, other.error), self.holds or other.holds)",
+    "verdict = min((self.verdict, other.verdict), key=order.index)",
+    "verdict = max((self.verdict, other.verdict), key=order.index)",
 )
 differences(
-    "agreeing within rounding says something of any error",
-    "within_rounding = gap <= spread * rounding and error <= WEAK",
-    "within_rounding = gap <= spread * rounding",
+    "agreeing within the bound says something of any error",
+    "self._confirmed |= (agrees & resolved).all(axis=1)",
+    "self._confirmed |= agrees.all(axis=1)",
 )
+differences(
+    "a window that has not converged denies",
+    "self._denied |= ((gap > np.maximum(2 * bound, own)) & resolved).all(axis=1)",
+    "self._denied |= (gap > own).all(axis=1)",
+)
+differences(
+    "a small row is held against the large ones",
+    "scale = np.broadcast_to(np.abs(slopes).max(axis=1, keepdims=True), slopes.shape)",
+    "scale = np.broadcast_to(np.abs(slopes).max(), slopes.shape)",
+)
+differences(
+    "one step is enough to deny",
+    "        if near.all() and",
+    "        self._denied[-1] |= not near.all()\n        if near.all() and",
+)
+differences("a kink at x is a slope", "+ short.rounding) + kinked", "+ short.rounding)")
+differences("values have no rounding", "SAFETY * (apart + short.rounding)", "SAFETY * apart")
 
 probes = PICKING.of("jacbench/probes.py", "tests/test_probes.py")
 probes("a jump is a kink", "if gaps[1] > 4 * gaps[0] else", "if False else")

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 
 from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.picking.benches.bench import Entry, Look, Offer
+from jacbench.picking.benches.bench import Entry, Evidence, Look, Offer
 from jacbench.picking.benches.lost import LostError
 from jacbench.picking.racing.candidate import Candidate
 from jacbench.structure.samples import Samples
@@ -56,7 +56,7 @@ class SimulatedBench:
         return Samples(None)
 
     def evidence(self):
-        return "planted"
+        return Evidence(told="planted")
 
     def offers(self):
         return [

@@ -61,6 +61,13 @@ A, B = Candidate("jacobian", "a"), Candidate("jacobian", "b")
 SLOWER = row("b", "slower", median_s=5e-4, ratio=Interval(5.0, 4.9, 5.1))
 
 
+def test_what_is_not_confirmed_is_said_before_any_number():
+    lines = shown(answer(row("a"), doubt="it stops gradients: detach (f.py, line 3)")).splitlines()
+    assert lines[2].strip() == "not confirmed: it stops gradients: detach (f.py, line 3)"
+    assert not any(line.strip().startswith("right:") for line in lines)
+    assert "  held against: error 2e-16; two methods agree" in lines
+
+
 def test_the_answer_stands_first_then_its_tables_then_what_to_paste():
     text = shown(answer(row("a"), SLOWER, today=B, speedup=Interval(5.0, 4.8, 5.2)))
     lines = [line.strip() for line in text.splitlines()]

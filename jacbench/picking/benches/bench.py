@@ -88,6 +88,22 @@ class Look:
     lines: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """How strong that is which answers are held against.
+
+    Attributes
+    ----------
+    told
+        What it stands on, in one line.
+    doubt
+        Why it is not confirmed, in one line; empty: it is, and nothing speaks against it.
+    """
+
+    told: str
+    doubt: str = ""
+
+
 class Bench(Protocol):
     """Where candidates of one library are checked and timed: here, or in a process of its own."""
 
@@ -107,8 +123,14 @@ class Bench(Protocol):
     def samples(self) -> Samples:
         """Look for an axis over samples, and offer methods that need one where there is."""
 
-    def evidence(self) -> str:
-        """Say in a line what answers are held against, and how strong that is."""
+    def evidence(self) -> Evidence:
+        """Say what answers are held against, and how strong that is.
+
+        Raises
+        ------
+        NothingRightError
+            Where nothing can tell what is right, or all that was asked is wrong.
+        """
 
     def offers(self) -> Sequence[Offer]:
         """Return every candidate, with why some of them cannot."""

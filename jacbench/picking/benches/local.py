@@ -18,7 +18,7 @@ from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.gating.clock import Clock
 from jacbench.harness import Harness, Limits
 from jacbench.interaction import batch_size as samples_of
-from jacbench.picking.benches.bench import Entry, Look, Offer
+from jacbench.picking.benches.bench import Entry, Evidence, Look, Offer
 from jacbench.picking.benches.lost import LostError
 from jacbench.picking.examining import evidence, examination
 from jacbench.picking.examining.calls import Calls
@@ -137,9 +137,9 @@ class LocalBench:
         assert self._examined is not None  # noqa: S101 - examined first
         return self._examined
 
-    def evidence(self) -> str:
+    def evidence(self) -> Evidence:
         """Say what answers are held against."""
-        return self._truth.told
+        return Evidence(told=self._truth.told, doubt=self._truth.doubt or "")
 
     @property
     def _truth(self) -> Truth:

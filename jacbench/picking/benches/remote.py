@@ -16,8 +16,8 @@ from jacbench import environment, memory, watch
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.channel import Downward
 from jacbench.crew import MEMORY_SHARE
-from jacbench.errors import JacbenchError
-from jacbench.picking.benches.bench import Entry, Look, Offer
+from jacbench.errors import JacbenchError, NothingRightError
+from jacbench.picking.benches.bench import Entry, Evidence, Look, Offer
 from jacbench.picking.benches.lost import LostError
 from jacbench.picking.given.asking import Asked
 from jacbench.picking.racing.candidate import Candidate
@@ -175,15 +175,15 @@ class RemoteBench:
         self._steps.append(find)
         return Samples(**found)
 
-    def evidence(self) -> str:
+    def evidence(self) -> Evidence:
         """Say what answers are held against."""
 
         def gather() -> dict[str, Any]:
             return self._ask("evidence", self._answer_s)
 
-        told: str = gather()["told"]
+        found = Evidence(**gather())
         self._steps.append(gather)
-        return told
+        return found
 
     def offers(self) -> list[Offer]:
         """Return every candidate."""
@@ -305,7 +305,10 @@ class RemoteBench:
             raise LostError(Verdict(answer["verdict"]), answer["reason"])
         if answer["event"] in ("refused", "failed"):
             told = answer.get("traceback")
-            raise FileError(answer["reason"], told) if told else JacbenchError(answer["reason"])
+            if told:
+                raise FileError(answer["reason"], told)
+            nothing_right = answer.get("nothing_right", False)
+            raise (NothingRightError if nothing_right else JacbenchError)(answer["reason"])
         found: dict[str, Any] = answer["answer"]
         return found
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import jacbench
 from jacbench import environment
 from jacbench.channel import Upward
-from jacbench.errors import JacbenchError
+from jacbench.errors import JacbenchError, NothingRightError
 from jacbench.picking.benches.lost import LostError
 
 if TYPE_CHECKING:  # NumPy is imported once its threads are pinned, and the process has a folder
@@ -87,7 +87,7 @@ class Worker:
 
     def evidence(self) -> dict[str, Any]:
         """Say what answers are held against."""
-        return {"told": self.bench.evidence()}
+        return asdict(self.bench.evidence())
 
     def offers(self) -> dict[str, Any]:
         """Return the candidates."""
@@ -147,7 +147,12 @@ def main() -> None:
         except LostError as exc:
             channel.send("lost", verdict=str(exc.verdict), reason=exc.reason)
         except JacbenchError as exc:
-            channel.send("refused", reason=str(exc), traceback=_own_lines(exc))
+            channel.send(
+                "refused",
+                reason=str(exc),
+                traceback=_own_lines(exc),
+                nothing_right=isinstance(exc, NothingRightError),
+            )
         except Exception as exc:  # noqa: BLE001 - whatever a user's function raises
             from jacbench import scrub  # noqa: PLC0415
 

@@ -74,6 +74,15 @@ class Calls:
                 )
         return y
 
+    def stops(self, x: Tree) -> str:
+        """Return what stops gradients in the function on purpose; empty where nothing does."""
+        own = tree.map_leaves(self.put, x)
+        try:
+            with self.precisely():
+                return self.backend.stops(self.function, own, *self.constants)
+        except Exception:  # noqa: BLE001 - what cannot be traced shows nothing
+            return ""
+
     def precisely(self) -> AbstractContextManager[None]:
         """Return a context in which this dtype is what the library computes in.
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from jacbench.errors import JacbenchError
-from jacbench.picking.examining import differences, products, strength
+from jacbench import differences
+from jacbench.differences import RATIO, Claim, Confirmation
+from jacbench.errors import JacbenchError, NothingRightError
+from jacbench.nearby import flat
+from jacbench.picking.examining import products, strength
 from jacbench.picking.examining.by_products import DIRECTIONS
-from jacbench.picking.examining.differences import Claim, Confirmation
 from jacbench.picking.examining.examination import Examination, examine
 from jacbench.picking.examining.ground import Ground
 from jacbench.picking.examining.judgement import Judgement, judge
@@ -80,7 +83,7 @@ class _Gathering:
         self.allowance, self.calls = examination.allowance, self.ground.calls
         self.witnesses = Witnesses(self.calls, examination.y_shape)
         self.spared = self.one_way = False
-        self.unasked = ""
+        self.unasked = self.stops = ""
         self.second: float | None = 0.0
         self.products_s = 0.0
         self.found: Products | None = None
@@ -130,17 +133,22 @@ class _Gathering:
         self.unasked = self._unasked(found)
         judgement = self._judged(found)
         self._refuse_a_cut_function(found, judgement)
-        if judgement.undecided and self.ground.problem.jacobian is None:
-            raise JacbenchError(
-                f"{self.calls.who}: what is right cannot be told: {judgement.undecided}: give a "
+        if judgement.refused and self.ground.problem.jacobian is None:
+            raise NothingRightError(
+                f"{self.calls.who}: nothing is picked, as what is right cannot be told: "
+                f"{judgement.refused}: compare your own rules with differences, or give a "
                 "jacbench.Problem with jacobian="
             )
-        right = Right(
+        choice = Right(
             self.ground,
             self.witnesses.reasons,
             budget_s=self.budget_s,
             products_s=self.products_s,
-        ).choose(found, judgement)
+            go_on=self._time_for_a_step(found),
+        )
+        right = choice.choose(found, judgement)
+        if choice.by_hand is not None:
+            judgement = Judgement(forward=False, reverse=False, confirmed=choice.by_hand)
         return Truth(
             reference=right,
             dtype=self.ground.dtype,
@@ -148,7 +156,7 @@ class _Gathering:
             witnesses=found.names,
             agreement=found.agreement,
             confirmed=judgement.confirmed,
-            contradicted=judgement.contradicted,
+            doubt=judgement.doubt or judgement.refused,
             told=strength.told(
                 found,
                 judgement,
@@ -156,7 +164,6 @@ class _Gathering:
                 precision=self.ground.precision,
                 witnesses=self.calls.backend.witnesses,
                 reasons=self.witnesses.reasons,
-                unasked=self.unasked,
                 second=self.second,
                 lifted=self.calls.lifted,
                 spared=self.allowance.why(self.ground.call_s) if self.spared else "",
@@ -169,7 +176,8 @@ class _Gathering:
     def _unasked(self, found: Products) -> str:
         if self.ground.problem.stops_gradient:
             return "it stops gradients on purpose, which no difference quotient sees"
-        if min(self.ground.steps(found)) < math.sqrt(np.finfo(self.ground.precision).eps):
+        shortest = RATIO**3 * math.sqrt(np.finfo(self.ground.precision).eps)
+        if min(self.ground.reaches(found)) < shortest:
             return "a kink is too near x for difference quotients"
         # one independent check there is: two modes
         agree = found.agreement is not None and found.agreement <= self.ground.limit
@@ -181,17 +189,21 @@ class _Gathering:
     def _judged(self, found: Products) -> Judgement:
         """Return what to believe: of both points, or of x alone where the second is too wild."""
         here = self._confirmed(found, 0)
+        if any(one.denied for one in here):
+            self.stops = self.calls.stops(self.ground.problem.x)
         if self.unasked or not found.names:
             return self._judge(found, here)
         if self._differences_s(found.count) > self.allowance.left():
             self.spared, self.second = True, None
             return self._judge(found, here)
         elsewhere = self._confirmed(found, 1)
+        if any(one.denied for one in elsewhere):
+            self.stops = self.stops or self.calls.stops(self.ground.problem.elsewhere)
         whole = self._judge(found, [a.worse(b) for a, b in zip(here, elsewhere, strict=True)])
-        if whole.contradicted is None and (whole.forward or whole.reverse):
+        if whole.confirmed is not None or any(one.denied for one in elsewhere):
             return whole
         near = self._judge(found, here)
-        if near.contradicted is None and near.forward + near.reverse == len(found.names):
+        if near.confirmed is not None and near.forward + near.reverse == len(found.names):
             self.second = max(one.error for one in elsewhere)
             return near
         return whole
@@ -203,12 +215,13 @@ class _Gathering:
             agreement=found.agreement,
             limit=self.ground.limit,
             unasked=self.unasked,
+            stops=self.stops,
         )
 
     def _confirmed(self, found: Products, at: int) -> list[Confirmation]:
         """Return what differences say at a point, of the forward mode and then of the reverse."""
         if self.unasked:
-            return [Confirmation(0.0, holds=True)] * len(found.names)
+            return [Confirmation(0.0, "cannot tell")] * len(found.names)
         if not found.names:
             return []
         along, claims = found.along[at], []
@@ -217,19 +230,23 @@ class _Gathering:
         if found.reverse:
             claims.append(Claim(found.pulled[at] @ along, found.cotangents))
         return differences.confirm(
-            self.calls,
-            self.ground.points[at],
+            self.ground.value,
+            flat(self.ground.points[at]),
             along,
             claims,
-            noise=self.ground.noise,
-            size=float(np.linalg.norm(self.ground.y[at])),
-            h=self.ground.steps(found)[at],
+            **self.ground.differing(found, at),
+            go_on=self._time_for_a_step(found),
         )
+
+    def _time_for_a_step(self, found: Products) -> Callable[[], bool]:
+        step_s = self._differences_s(found.count)
+        return lambda: self.allowance.left() > step_s
 
     def _refuse_a_cut_function(self, found: Products, judgement: Judgement) -> None:
         """Refuse a function whose derivative is 0 by every mode, while its values move with x."""
         given = [*found.pushed, *found.pulled]
-        if judgement.contradicted and not self.unasked and not any(map(np.any, given)):
+        moves = judgement.refused or judgement.doubt
+        if moves and not self.unasked and not any(map(np.any, given)):
             raise JacbenchError(
                 f"{self.calls.who}: its derivative is 0 by {' and '.join(found.names)}, but y "
                 "moves with x: something cuts x off (detach, .numpy(), .item(), stop_gradient, "

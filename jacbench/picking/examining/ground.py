@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from jacbench import agreement, consensus, tree
+from jacbench import agreement, consensus, differences, tree
 from jacbench.layout import Array
-from jacbench.picking.examining import differences
+from jacbench.nearby import like
 from jacbench.picking.examining.calls import Calls, rounded
 from jacbench.picking.examining.examination import Examination
 from jacbench.picking.examining.products import Products
@@ -63,10 +64,23 @@ class Ground:
             return consensus.LIMIT
         return 5 * agreement.tolerance(self.precision, self.calls.device)
 
-    def steps(self, found: Products) -> list[float]:
-        """Return how far differences may go at each point."""
+    def reaches(self, found: Products) -> list[float]:
+        """Return the longest step that differences may take at each point."""
         distance = self.problem.kink_distance
-        return [differences.step(self.precision, along, distance) for along in found.along]
+        return [differences.reach(along, distance) for along in found.along]
+
+    def value(self, vector: Array) -> Array:
+        """Return y at a flat point, as differences take it."""
+        return self.calls(like(vector, self.problem.x)).astype(np.float64).reshape(-1)
+
+    def differing(self, found: Products, at: int) -> dict[str, Any]:
+        """Return what differences at a point are asked with, but for how long they may go on."""
+        return {
+            "y": self.y[at].reshape(-1),
+            "dtype": self.precision,
+            "noise": self.noise,
+            "longest": self.reaches(found)[at],
+        }
 
 
 def _rounded(problem: Problem, dtype: str) -> Problem:

@@ -1,15 +1,17 @@
-"""What is believed, from what two modes and differences say of each other."""
+"""What is believed, from what two modes and differences say of each other.
+
+The order of belief: differences that are good enough to tell, then agreement of the two modes. What
+is disbelieved says nothing more: not of the tolerance either.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jacbench.picking.examining.differences import Confirmation
+from jacbench.differences import Confirmation
 
-ON_PURPOSE = (
-    "a detach, a stop_gradient or a derivative rule of its own does so on purpose; if the function "
-    "has none, the library's derivative is wrong"
-)
+NEAR = 10
+"""Of two modes that are not the same, the one this many times further from differences is left."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +23,19 @@ class Judgement:
     forward, reverse
         True for a mode that is believed; both False: differences alone are.
     confirmed
-        The normwise error that differences saw, of what is believed; None where they were not
-        asked.
-    contradicted
-        Why what is believed may be wrong in spite of all; None: nothing speaks against it.
-    undecided
-        Why nothing can be believed, and differences cannot say more; None: something can.
+        The normwise error that differences saw, of what is believed; None where they could not
+        confirm it.
+    doubt
+        Why what is believed is not confirmed; None: it is.
+    refused
+        Why nothing can be believed, differences included; None: something can.
     """
 
     forward: bool
     reverse: bool
     confirmed: float | None = None
-    contradicted: str | None = None
-    undecided: str | None = None
+    doubt: str | None = None
+    refused: str | None = None
 
 
 def judge(
@@ -43,11 +45,9 @@ def judge(
     agreement: float | None,
     limit: float,
     unasked: str = "",
+    stops: str = "",
 ) -> Judgement:
     """Return what to believe.
-
-    Two independent modes that agree are believed even where differences say otherwise, which is
-    told: a cut gradient looks like that, and is meant. One mode alone is not.
 
     Parameters
     ----------
@@ -59,33 +59,79 @@ def judge(
         Up to which two modes agree.
     unasked
         Why differences were not asked; empty where they were.
+    stops
+        How the function stops gradients, as its program shows; empty where it does not. No
+        difference quotient sees that, so what differences deny may be meant.
     """
-    there = forward is not None, reverse is not None
-    modes = [mode for mode in (forward, reverse) if mode is not None]
+    modes = {
+        name: said
+        for name, said in (("forward", forward), ("reverse", reverse))
+        if said is not None
+    }
     if not modes:
-        return Judgement(*there)
-    agree = agreement is not None and agreement <= limit
-    if unasked and agreement is not None and not agree:
-        told = f"forward and reverse mode differ by {agreement:.1g}, and {unasked}"
-        return Judgement(*there, undecided=told)
-    if unasked:
-        told = f"one method alone says so, and nothing confirms it: {unasked}"
-        return Judgement(*there, contradicted=None if agree else told)
-    held = [mode for mode in modes if mode.holds]
-    if held and (agree or len(held) == len(modes)):
-        return Judgement(*there, confirmed=max(mode.error for mode in held))
-    if held:
-        return Judgement(
-            forward is not None and forward.holds,
-            reverse is not None and reverse.holds,
-            confirmed=held[0].error,
-        )
-    error = min(mode.error for mode in modes)
-    if not agree:
         return Judgement(forward=False, reverse=False)
-    return Judgement(
-        *there,
-        confirmed=error,
-        contradicted=f"central differences are {error:.1g} away from what the library's methods "
-        f"agree on: {ON_PURPOSE}",
-    )
+    agree = agreement is not None and agreement <= limit
+    if unasked:
+        return _unasked(modes, agreement, unasked, agree=agree)
+    if agree:
+        # they say the same: what one of them is denied holds of the other
+        worst = modes["forward"].worse(modes["reverse"])
+        modes = dict.fromkeys(modes, worst)
+    held = {name: said for name, said in modes.items() if said.holds}
+    if held:
+        least = min(said.error for said in held.values())
+        near = {name: said for name, said in held.items() if agree or said.error <= NEAR * least}
+        return _believed(near, confirmed=max(said.error for said in near.values()))
+    denied = [said for said in modes.values() if said.denied]
+    if denied and len(denied) == len(modes):
+        return _denied(modes, stops, agree=agree, alone=agreement is None)
+    if agree:
+        return _believed(modes, doubt="differences cannot tell here")
+    if agreement is None:
+        return _believed(modes, doubt="one method alone says so, and differences cannot tell here")
+    told = "differences cannot tell which of them is right"
+    if denied:
+        told = "differences deny one and cannot tell of the other"
+    return _refused(f"{_differ(agreement)}, and {told}")
+
+
+def _unasked(
+    modes: dict[str, Confirmation], agreement: float | None, unasked: str, *, agree: bool
+) -> Judgement:
+    if agreement is not None and not agree:
+        return _refused(f"{_differ(agreement)}, and {unasked}")
+    alone = "" if agree else "one method alone says so, and "
+    return _believed(modes, doubt=f"{alone}differences were not asked: {unasked}")
+
+
+def _denied(modes: dict[str, Confirmation], stops: str, *, agree: bool, alone: bool) -> Judgement:
+    """Return what is left where differences deny every mode."""
+    error = min(said.error for said in modes.values())
+    away = f"differences of its values are {error:.1g} away"
+    if stops and (agree or alone):
+        return _believed(modes, doubt=f"{away}, and the function stops gradients: {stops}")
+    if stops:
+        return _refused(
+            f"forward and reverse mode differ, {away} from both, and the function stops "
+            f"gradients: {stops}"
+        )
+    if agree:
+        return _refused(
+            f"{away} from what both modes agree on, and nothing in it stops gradients: a "
+            "derivative rule of its own, a cache or a branch on the kind of x may be wrong"
+        )
+    return Judgement(forward=False, reverse=False)
+
+
+def _differ(agreement: float) -> str:
+    return f"forward and reverse mode differ by {agreement:.1g}"
+
+
+def _believed(
+    modes: dict[str, Confirmation], *, confirmed: float | None = None, doubt: str | None = None
+) -> Judgement:
+    return Judgement("forward" in modes, "reverse" in modes, confirmed, doubt)
+
+
+def _refused(told: str) -> Judgement:
+    return Judgement(forward=False, reverse=False, refused=told)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jacbench import differences
 from jacbench.layout import Array
-from jacbench.picking.examining import differences
 from jacbench.picking.examining.by_products import DIRECTIONS
 from jacbench.picking.examining.witnesses import Witnesses
 from jacbench.tree import Tree

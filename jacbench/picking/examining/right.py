@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jacbench.errors import JacbenchError, WrongJacobianError
+from jacbench import differences
+from jacbench.differences import TELLS
+from jacbench.errors import JacbenchError, NothingRightError, WrongJacobianError
 from jacbench.evaluator import Evaluator, home
-from jacbench.picking.examining import differences
+from jacbench.nearby import flat
 from jacbench.picking.examining.by_products import ByProducts, Probed
 from jacbench.picking.examining.ground import Ground
 from jacbench.picking.examining.judgement import Judgement
@@ -35,32 +37,72 @@ class Right:
         Why a mode gave no products, a line each.
     budget_s, products_s
         What the whole Jacobian may take, and what the products took, seconds.
+    go_on
+        Asked before differences take further steps: False where time is over.
+
+    Attributes
+    ----------
+    by_hand
+        Once it was chosen: how far differences are from a Jacobian written by hand that they
+        confirm against the modes; None everywhere else.
     """
 
     def __init__(
-        self, ground: Ground, reasons: Sequence[str], *, budget_s: float, products_s: float
+        self,
+        ground: Ground,
+        reasons: Sequence[str],
+        *,
+        budget_s: float,
+        products_s: float,
+        go_on: Callable[[], bool],
     ) -> None:
         self._ground, self._reasons = ground, reasons
-        self._budget_s, self._products_s = budget_s, products_s
+        self._budget_s, self._products_s, self._go_on = budget_s, products_s, go_on
+        self.by_hand: float | None = None
 
     def choose(self, found: Products, judgement: Judgement) -> Reference:
-        """Return every entry where that is to be had and says the same, and else products."""
-        if judgement.undecided:  # but there is a Jacobian written by hand
-            return self._reference()
+        """Return every entry where that is to be had and says the same, and else products.
+
+        Raises
+        ------
+        NothingRightError
+            Where there is no evidence that could tell a wrong Jacobian from a right one.
+        JacbenchError
+            Where a Jacobian written by hand is wrong, or there is no derivative at x by any way.
+        """
+        if judgement.refused:
+            return self._by_hand(found)
         by_products = self._by_products(found, judgement)
         return self._whole(by_products, judgement) or by_products
 
     def _by_products(self, found: Products, judgement: Judgement) -> ByProducts:
-        ground = self._ground
         if not (judgement.forward or judgement.reverse):
             return self._by_differences(found)
-        apart, error = found.agreement, 0.0
-        if apart is not None and (ground.precision == "float32" or apart > ground.limit):
-            error = 3 * apart
-        elif ground.precision == "float32":
-            error = judgement.confirmed or 0.0
+        return self._by_modes(found, judgement)
+
+    def _by_modes(self, found: Products, judgement: Judgement) -> ByProducts:
         here, elsewhere = (self._probed(found, judgement, at) for at in range(2))
+        error = self._tolerated(found, judgement)
+        self._refuse_no_evidence(error, "the two modes agree")
         return ByProducts(here, elsewhere, "consensus", error)
+
+    def _tolerated(self, found: Products, judgement: Judgement) -> float:
+        """Return by how much what is believed may be off itself, beyond a cell's own rounding.
+
+        Two that are believed both are as good as they agree. Of one alone that is the rounding of
+        its dtype: how far another is away from it says nothing.
+        """
+        ground, apart = self._ground, found.agreement
+        if judgement.forward and judgement.reverse and apart is not None:
+            return 3 * apart if ground.precision == "float32" or apart > ground.limit else 0.0
+        return ground.limit if ground.precision == "float32" else 0.0
+
+    def _refuse_no_evidence(self, good_to: float, what: str) -> None:
+        if not good_to <= TELLS:
+            raise NothingRightError(
+                f"{self._ground.calls.who}: nothing is picked, as what is right cannot be told: "
+                f"{what} to {good_to:.0e} alone, and that tells no right Jacobian from a wrong one"
+            )
 
     def _probed(self, found: Products, judgement: Judgement, at: int) -> Probed:
         ground = self._ground
@@ -81,12 +123,14 @@ class Right:
         ground = self._ground
         m, n = ground.examination.m, ground.examination.n
         error, sides = differences.limit(ground.precision, ground.noise), []
-        for x, y, along, h in zip(
-            ground.points, ground.y, found.along, ground.steps(found), strict=True
-        ):
+        for at, (x, y, along) in enumerate(zip(ground.points, ground.y, found.along, strict=True)):
             try:
-                seen, shorter = (
-                    differences.slopes(ground.calls, x, along, h / part) for part in (1, 4)
+                seen = differences.measure(
+                    ground.value,
+                    flat(x),
+                    along,
+                    **ground.differing(found, at),
+                    go_on=self._go_on,
                 )
             except JacbenchError as exc:
                 why = "; ".join(self._reasons) or "differences deny what methods give"
@@ -95,20 +139,47 @@ class Right:
                     f"{ground.calls.who}: there is no derivative to be had at x: {why}; and right "
                     f"beside it {told}"
                 ) from exc
-            gap = float(np.linalg.norm(seen - shorter))
-            error = max(error, gap / (float(np.linalg.norm(seen)) or 1.0))
+            error = max(error, seen.good_to)
             sides.append(
                 Probed(
                     x=x,
                     constants=ground.problem.constants,
                     y=y,
-                    jacobian=seen,
+                    jacobian=seen.product,
                     tangents=along,
                     cotangents=np.empty((0, m)),
                     pulled=np.empty((0, n)),
                 )
             )
+        denied = f", which deny what {' and '.join(found.names)} give," if found.names else ""
+        self._refuse_no_evidence(error, f"differences of its values{denied} are good")
         return ByProducts(sides[0], sides[1], "central-difference", error)
+
+    def _by_hand(self, found: Products) -> Reference:
+        """Return the Jacobian written by hand, which differences do not deny.
+
+        Modes that agree on it against differences say what it says: it is meant so then.
+        """
+        written = self._reference()
+        if self._ground.problem.stops_gradient:
+            return written
+        try:
+            seen = self._by_differences(found)
+        except JacbenchError:
+            return written
+        off = _off(written, seen)
+        if off <= max(FALSE, seen.error):
+            self.by_hand = off
+        elif not self._agreed_by_modes(found, written):
+            raise self._false(off, "differences of its values")
+        return written
+
+    def _agreed_by_modes(self, found: Products, written: Reference) -> bool:
+        """Say whether all that answered say what is written."""
+        both = Judgement(forward=bool(found.forward), reverse=bool(found.reverse))
+        here, elsewhere = (self._probed(found, both, at) for at in range(2))
+        seen = ByProducts(here, elsewhere, "consensus", 0.0)
+        return bool(found.names) and _off(written, seen) <= FALSE
 
     def _whole(self, seen: ByProducts, judgement: Judgement) -> Reference | None:
         """Return the reference with every entry, where it is small and says the same."""
@@ -124,18 +195,22 @@ class Right:
             if believed:
                 return None
             raise
-        if whole.kind == "central-difference":
-            # one step serves every function there, and here several were tried
-            return None if believed else whole
-        sides = ((whole.here, seen.here), (whole.elsewhere, seen.elsewhere))
-        off = max(seen.distance(one.jacobian, other).error for one, other in sides)
-        if whole.kind == "analytic" and believed and off > max(FALSE, seen.error):
-            raise JacbenchError(
-                f"{ground.calls.who}: its jacobian= is {off:.1g} away from what "
-                f"{' and '.join(ground.calls.backend.witnesses)} give: mend it, or "
-                "leave it out"
-            )
-        return whole
+        # one step serves every function there, and here several were tried
+        if whole.kind == "central-difference" or (whole.kind == "consensus" and not believed):
+            return None
+        off = _off(whole, seen)
+        if off <= max(FALSE, seen.error):
+            return whole
+        if whole.kind != "analytic":
+            return None
+        by = " and ".join(ground.calls.backend.witnesses)
+        raise self._false(off, by if believed else "differences of its values")
+
+    def _false(self, off: float, by: str) -> JacbenchError:
+        return JacbenchError(
+            f"{self._ground.calls.who}: its jacobian= is {off:.1g} away from what {by} give: mend "
+            "it, or leave it out"
+        )
 
     def _affordable(self) -> bool:
         """Say whether the whole matrix may be computed: small, on the CPU, in float64, in time."""
@@ -162,3 +237,9 @@ class Right:
     def _reference(self) -> Reference:
         ground = self._ground
         return reference(ground.problem, ground.dtype, home(ground.problem, ground.calls.name))
+
+
+def _off(whole: Reference, seen: ByProducts) -> float:
+    """Return how far a whole Jacobian is from products, at the worse of both points."""
+    sides = ((whole.here, seen.here), (whole.elsewhere, seen.elsewhere))
+    return max(seen.distance(one.jacobian, other).error for one, other in sides)

@@ -20,7 +20,6 @@ def told(
     precision: str,
     witnesses: Sequence[str],
     reasons: Sequence[str],
-    unasked: str,
     second: float | None,
     lifted: bool = False,
     spared: str = "",
@@ -37,8 +36,6 @@ def told(
         The backend's methods that share as little code as can be.
     reasons
         Why other methods gave nothing.
-    unasked
-        Why differences were not asked; empty where they were.
     second
         How far differences are away at the second point, where they confirm at x alone; else 0.
         None: they were asked at x alone.
@@ -47,22 +44,20 @@ def told(
     spared
         Why less was asked than is usual; empty where it was not.
     """
-    if judgement.undecided:
-        return f"the hand-written Jacobian alone: {judgement.undecided}"
+    if judgement.refused:
+        return f"the hand-written Jacobian alone: {judgement.refused}"
     vectors = f"{found.count} random {{}}{'s' * (found.count > 1)}"
     believed = judgement.forward or judgement.reverse
     if not believed:
-        line = _without_modes(found, right, reasons)
+        line = _without_modes(found, judgement, right, reasons)
     else:
         line = _by_modes(found, judgement, right, precision, witnesses, reasons)
-        if judgement.contradicted:
-            line += f", but {judgement.contradicted}"
-        elif unasked:
-            line += f"; differences were not asked: {unasked}"
+        if judgement.doubt:
+            line += f", but {judgement.doubt}"
         elif judgement.confirmed is not None:
             both = judgement.forward and judgement.reverse
             line += (
-                f" and central differences in {vectors.format('direction')} confirm "
+                f" and differences in {vectors.format('direction')} confirm "
                 f"{'them' if both else 'it'} to {_figure(judgement.confirmed)}"
             )
         if second is None and believed:
@@ -79,14 +74,19 @@ def told(
     return f"{line}; less was asked than usual, as {spared}" if spared else line
 
 
-def _without_modes(found: Products, right: Reference, reasons: Sequence[str]) -> str:
+def _without_modes(
+    found: Products, judgement: Judgement, right: Reference, reasons: Sequence[str]
+) -> str:
     if right.kind in _BY_HAND:
-        confirmed = ", confirmed by central differences" if right.kind == "complex-step" else ""
-        return f"{_BY_HAND[right.kind]} alone{confirmed}"
+        confirmed = right.kind == "complex-step" or judgement.confirmed is not None
+        told = ", confirmed by differences" if confirmed else ""
+        if found.names:
+            told += f", against {' and '.join(found.names)}"
+        return f"{_BY_HAND[right.kind]} alone{told}"
     why = "; ".join(reasons)
     if found.names:
         why = f"{' and '.join(found.names)} give something else"
-    return f"central differences alone, good to {_figure(right.error)} ({why})"
+    return f"differences alone, good to {_figure(right.error)} ({why})"
 
 
 def _by_modes(

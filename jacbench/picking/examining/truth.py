@@ -34,11 +34,11 @@ class Truth:
     agreement
         The normwise difference between both; None where there are not both.
     confirmed
-        How far central differences are from them; None where they were not asked.
-    contradicted
-        Why it may be wrong in spite of all, in one line; None: nothing speaks against it.
+        How far differences are from what is believed of them; None where they do not confirm it.
+    doubt
+        Why it is not confirmed, in one line; None: it is, and nothing speaks against it.
     told
-        All of it in one line.
+        What it stands on, in one line.
     notes
         What could not be had, a line each.
     """
@@ -49,7 +49,7 @@ class Truth:
     witnesses: tuple[str, ...]
     agreement: float | None
     confirmed: float | None
-    contradicted: str | None
+    doubt: str | None
     told: str
     notes: tuple[str, ...] = ()
 

@@ -82,7 +82,7 @@ def test_it_does_what_a_bench_here_does(bench):
     look = bench.examine(20.0)
     assert (look.m, look.n, look.dtype) == (3, 3, "float64")
     assert bench.samples().axis is None
-    assert "two independent methods" in bench.evidence()
+    assert "two independent methods" in bench.evidence().told
     assert JACOBIAN in [offer.candidate for offer in bench.offers()]
     entry = bench.enter(JACOBIAN)
     assert entry.result.verdict is Verdict.AGREES

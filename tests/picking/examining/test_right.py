@@ -37,7 +37,7 @@ def test_small_and_consensus(backend: str) -> None:
     assert found.agreement < 1e-14
     assert found.confirmed is not None
     assert found.confirmed < 1e-8
-    assert found.contradicted is None
+    assert found.doubt is None
     assert found.notes == ()
     assert found.told.startswith("two independent methods in float64 (")
     assert "confirm them to" in found.told
