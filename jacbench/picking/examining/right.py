@@ -157,7 +157,7 @@ class Right:
         return ByProducts(sides[0], sides[1], "central-difference", error)
 
     def _by_hand(self, found: Products) -> Reference:
-        """Return the Jacobian written by hand, which :func:`reference` holds against differences."""
+        """Return the Jacobian written by hand, which :func:`reference` has held to differences."""
         written = self._reference()
         if not self._ground.problem.stops_gradient:
             with contextlib.suppress(JacbenchError):  # differences cannot tell
