@@ -98,9 +98,15 @@ def checked(who: str, backend: Backend, value: Any, name: str = "") -> Array:
             f"{who}: {returned} the Python {type(value).__name__} {value!r}, not an "
             "array: return a 0-d array, e.g. that of xp.sum"
         )
+    if isinstance(value, np.ndarray) and not backend.is_array(value):
+        raise JacbenchError(
+            f"{who}: {returned} a NumPy array, through which its library cannot differentiate: "
+            "compute it by the library's own functions, with none of NumPy or SciPy between"
+        )
     if not backend.is_array(value):
         raise JacbenchError(
-            f"{who}: {returned} {_what_it_is(value)}, not an array: return one array of floats"
+            f"{who}: {returned} {_article(type(value).__name__)}, not an array: return one array "
+            "of floats"
         )
     if backend.traced(value):
         dtype = np.float32 if _is_float(value) else str(value.dtype).rpartition(".")[2]
@@ -150,10 +156,5 @@ def same_outputs(who: str, here: tuple[int, ...], there: tuple[int, ...]) -> Non
         )
 
 
-def _what_it_is(value: Any) -> str:
-    name = type(value).__name__
-    if name == "NoneType":
-        return "None"
-    if isinstance(value, np.ndarray):  # of a library whose own arrays are others
-        return "an array of NumPy's, through which this library cannot differentiate"
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+def _article(name: str) -> str:
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}" if name != "NoneType" else "None"

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jacbench import tree
 from jacbench.backend import Chunking, Target
 from jacbench.structure.sample_methods import SumTrickMethod
-from jacbench_jax.method import output_dtype
+from jacbench_jax.method import beside, output_dtype
 from jacbench_jax.staged import Staged
 
 
@@ -67,7 +67,7 @@ class SumTrick(SumTrickMethod, Staged):
             rows = jax.vmap(lambda one: pull(jnp.broadcast_to(one, y.shape))[0])(basis)
             return jax.tree.map(by_sample, rows)
 
-        return blocks, (jax.device_put(basis, like.device), *target.constants)
+        return blocks, (beside(basis, like), *target.constants)
 
 
 class SampleLoop(Staged):

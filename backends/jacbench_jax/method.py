@@ -53,7 +53,13 @@ def output_basis(target: Target) -> jax.Array:
     m = math.prod(target.y_shape)
     leaf = tree.leaves(target.x)[0]
     basis = np.eye(m, dtype=output_dtype(target)).reshape(m, *target.y_shape)
-    placed: jax.Array = jax.device_put(basis, leaf.device)
+    return beside(basis, leaf)
+
+
+def beside(array: Any, leaf: Any) -> jax.Array:
+    """Return a NumPy array on the device of ``leaf``, which a tracer does not have."""
+    device = None if isinstance(leaf, jax.core.Tracer) else leaf.device
+    placed: jax.Array = jax.device_put(array, device)
     return placed
 
 
@@ -74,7 +80,7 @@ def input_basis(target: Target) -> Any:
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
     columns = np.split(eye, ends, axis=1)
     one_hot = [
-        jax.device_put(c.reshape(-1, *leaf.shape).astype(leaf.dtype), leaf.device)
+        beside(c.reshape(-1, *leaf.shape).astype(leaf.dtype), leaf)
         for c, leaf in zip(columns, leaves, strict=True)
     ]
     return tree.unflatten(target.x, one_hot)

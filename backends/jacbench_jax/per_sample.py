@@ -23,7 +23,7 @@ from jacbench.structure.pattern import Pattern
 from jacbench.structure.sample_methods import Apart, PerSampleMethod
 from jacbench.structure.verification import Products
 from jacbench_jax import coloured, dependence, guarded
-from jacbench_jax.method import JaxMethod
+from jacbench_jax.method import JaxMethod, output_dtype
 
 
 class PerSample(PerSampleMethod, JaxMethod):
@@ -65,7 +65,8 @@ def _pulled(target: Target, found: Apart) -> Structured:
     k, like = math.prod(outputs), tree.first(target.x)
     own = [axis for _, _, axis in samples.parts(shapes, found.axis)]
     among_zeros = _among_zeros(target, found.axis)
-    basis = jax.device_put(np.eye(k, dtype=like.dtype).reshape(k, 1, *outputs), like.device)
+    basis = np.eye(k, dtype=output_dtype(target)).reshape(k, 1, *outputs)
+    basis = jax.device_put(basis, like.device)
 
     def whole(x: Any, rest: tuple[Any, ...]) -> tuple[Any, Any]:
         basis, constants = rest

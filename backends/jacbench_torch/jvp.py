@@ -97,7 +97,8 @@ class JvpByJacfwd(TorchMethod):
 
         def call(x: Any) -> Any:
             blocks = zip(tree.leaves(jacobian(x)), tangents, strict=True)
-            first, *rest = [torch.tensordot(J, t, dims=t.ndim) for J, t in blocks]
+            # J is in the dtype of y, t in that of x
+            first, *rest = [torch.tensordot(J, t.to(J.dtype), dims=t.ndim) for J, t in blocks]
             return sum(rest, start=first)
 
         return prepared(without_graph(call, target), target)

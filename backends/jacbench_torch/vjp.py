@@ -108,7 +108,10 @@ class VjpByJacrev(TorchMethod):
         jacobian, v = jacrev(unary(target), chunk_size=target.chunk_size), target.vector
 
         def call(x: Any) -> Any:
-            return tree.map_leaves(lambda J: torch.tensordot(v, J, dims=v.ndim), jacobian(x))
+            # of a y in another dtype than x, J is in that of x and v in that of y
+            return tree.map_leaves(
+                lambda J: torch.tensordot(v.to(J.dtype), J, dims=v.ndim), jacobian(x)
+            )
 
         return prepared(without_graph(call, target), target)
 
