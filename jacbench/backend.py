@@ -293,10 +293,13 @@ class Method(ABC):
     chunking
         ``chunked``: vectorises and takes a chunk size. ``whole``: vectorises over all rows or
         columns at once, and its library gives it no chunk size. ``loop``: one at a time anyway.
+    nests
+        Whether it holds inside of another derivative: its own result can be differentiated.
     """
 
     info: MethodInfo
     chunking: Chunking = "loop"
+    nests: bool = True
 
     @abstractmethod
     def layout(self, target: Target) -> Layout:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -159,6 +159,12 @@ class Call:
         given = self._vector(vector)
         if not self.sizes.m or not self.point.moving:
             return self._of_nothing()
+        if self.traced and not self.method.nests:
+            raise JacbenchError(
+                f"{self.who}: it is inside of another derivative here, which would not see what it "
+                "puts together: take a method there that nests, such as "
+                f"{next(iter(self._nesting()), 'one of the library')}"
+            )
         if self.traced and self.method.info.structure:
             raise JacbenchError(
                 f"{self.who}: x is traced here (inside jit, vmap, scan or grad), and the method "
@@ -179,6 +185,12 @@ class Call:
         """Return a method that needs no structure, for advice."""
         every = registry.descriptor_of(self.method.info.name).methods
         return next(info.name for info in every if info.operator == "jacobian" and info.mode)
+
+    def _nesting(self) -> Iterator[str]:
+        """Name the backend's methods for Jacobians that hold inside of another derivative."""
+        for method in self.backend.methods():
+            if method.nests and method.info.operator == "jacobian":
+                yield method.info.name
 
     def _of_nothing(self) -> Prepared:
         """Return what is computed of no outputs, or by no inputs: arrays without entries, or 0."""

@@ -175,7 +175,9 @@ def _arguments(
             "f's arguments as x"
         )
     count = len(given)
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
+    if not all(type(number) is int for number in numbers):
+        raise JacbenchError(f"{who}: argnums is {argnums!r}: give a whole number, or a tuple")
     wrong = [number for number in numbers if not -count <= number < count]
     if wrong or not numbers or len({number % count for number in numbers}) < len(numbers):
         raise JacbenchError(
@@ -230,6 +232,8 @@ def array(
     constant
         True where it may be of a dtype without a derivative.
     """
+    if type(leaf) is float:  # it has no dtype of its own, and takes the library's
+        return backend.put(np.asarray(leaf), "cpu", "float64")
     if isinstance(leaf, _NUMBERS):
         leaf = np.asarray(leaf)
     if not _is_array(backend, leaf):

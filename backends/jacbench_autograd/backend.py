@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from autograd.tracer import isbox
+
 from jacbench.backend import HostBackend, Method
 from jacbench_autograd import (
     batch,
@@ -51,6 +53,22 @@ class AutogradBackend(HostBackend):
     ) -> list[str] | None:
         """Return the method as lines of autograd."""
         return recipes.of(method, spelling, chunk_size, facts)
+
+    def is_array(self, value: Any) -> bool:
+        """Say whether it is NumPy's, or a box around such a one inside of another derivative."""
+        return super().is_array(value) or bool(isbox(value))
+
+    def traced(self, array: Any) -> bool:
+        """Say whether it is a box: autograd differentiates it."""
+        return bool(isbox(array))
+
+    def copied(self, array: Any) -> Any:
+        """Return a copy; a box as it is, of which nothing can be written."""
+        return array if isbox(array) else super().copied(array)
+
+    def was_written(self, copy: Any, array: Any) -> bool:
+        """Say whether the copy differs; a box never does."""
+        return not isbox(array) and super().was_written(copy, array)
 
     def declined(self, exc: Exception) -> str | None:
         """Return what autograd says where it cannot trace the function, else None."""

@@ -15,7 +15,12 @@ from jacbench_autograd import descriptor
 
 
 class AutogradMethod(Method):
-    """A named method of this backend."""
+    """A named method of this backend.
+
+    What it puts together by NumPy is cut off from an outer trace.
+    """
+
+    nests = False
 
     def __init__(self, name: str) -> None:
         self.info: MethodInfo = next(info for info in descriptor.methods if info.name == name)

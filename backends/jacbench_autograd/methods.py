@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class Jacobian(AutogradMethod):
     """``autograd.jacobian``; it takes one array, so that a tree goes in as one flat vector."""
 
+    nests = True
+
     def layout(self, target: Target) -> Layout:
         """Return y.shape + x.shape for an array, y.shape + (n,) for a tree."""
         return layout.OUTPUT_BY_INPUT if tree.is_leaf(target.x) else layout.OUTPUT_BY_COLUMNS

@@ -13,6 +13,7 @@ import autograd.numpy as anp
 from autograd.extend import defvjp, primitive
 from jacbench_autograd import descriptor
 
+import jacbench as jb
 from jacbench import registry, tree
 from jacbench.backend import Prepared, Target
 from jacbench.errors import JacbenchError
@@ -302,3 +303,19 @@ def test_the_witnesses_are_methods_for_the_jacobian() -> None:
     witnesses = registry.load("autograd").witnesses
     assert len(witnesses) == 2
     assert {registry.method(name).info.operator for name in witnesses} == {"jacobian"}
+
+
+def test_a_jacobian_inside_of_another_is_right_or_refused() -> None:
+    x = np.array([1.0, 2.0])
+
+    def inner(v: Any, method: str) -> Any:
+        return jb.jacobian(lambda w: w**3, v, method)
+
+    J = jb.jacobian(lambda v: inner(v, "autograd.jacobian"), x, "autograd.jacobian")
+    assert np.allclose(J[0, 0], [6.0, 0.0])
+    assert np.allclose(J[1, 1], [0.0, 12.0])
+    for method in ("autograd.vjp-loop", "autograd.jvp"):
+        with pytest.raises(
+            JacbenchError, match=r"inside of another derivative .*autograd\.jacobian"
+        ):
+            jb.jacobian(lambda v, m=method: inner(v, m), x, "autograd.jacobian")
