@@ -385,7 +385,8 @@ def batch_jacobian(
         The axis of every leaf of x that runs over samples; the first axis of y does.
     check
         Make sure that no sample sees another, by 2 log2(B) evaluations of f in which some samples
-        are moved; what is dead at this point is not seen. False: you know that.
+        are moved, at x and at a few points of other signs and scales; what is dead at all of them
+        is not seen. False: you know that.
 
     Returns
     -------

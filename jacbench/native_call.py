@@ -19,6 +19,7 @@ from jacbench.layout import Array, Layout, Shape
 from jacbench.operators.operator import Sizes
 from jacbench.point import Point, dtype_of
 from jacbench.structure.pattern import Pattern
+from jacbench.structure.points import further
 from jacbench.tree import Tree
 from jacbench.value import called, checked
 
@@ -134,6 +135,11 @@ class Call:
 
         x = tree.map_leaves(self.backend.to_numpy, self.x)
         pair = interaction.coupled(value, [x], (self.in_axis,), dtype=dtype)
+        for other in further(x, lambda point: value([point])):
+            if pair is not None:
+                break
+            with contextlib.suppress(JacbenchError):  # moved out of the domain: not its fault
+                pair = interaction.coupled(value, [other], (self.in_axis,), dtype=dtype)
         if pair is not None:
             raise JacbenchError(f"{self.who}: {interaction.told_of(*pair)}")
 

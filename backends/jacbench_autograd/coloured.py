@@ -39,7 +39,12 @@ class Coloured(StructuredMethod, AutogradMethod):
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern; try forward and back where both will do."""
-        plan = sparsity.plan(target, products(target), before=before)
+        plan = sparsity.plan(
+            target,
+            products(target),
+            before=before,
+            further=lambda: (products_at(target, x) for x in self.further(target)),
+        )
         runs: dict[str, tuple[Compression, Pass, Callable[[Array], Array]]] = {
             one.by: (one, passes(target, one), self.arranged(one)) for one in plan.compressions
         }
@@ -58,9 +63,9 @@ class Coloured(StructuredMethod, AutogradMethod):
             pattern=plan.pattern,
         )
 
-    def products_at(self, target: Target, x: Any) -> Products:
-        """Return products by autograd, forward and back."""
-        return products_at(target, x)
+    def products_of(self, target: Target) -> Callable[[Any], Products]:
+        """Return from x to products by the library, forward and back."""
+        return functools.partial(products_at, target)
 
     def result_layout(self, pattern: Pattern) -> Layout | None:
         """Return the layout that only the pattern reveals; None: that of ``layout``."""

@@ -60,9 +60,9 @@ class PerSample(PerSampleMethod, AutogradMethod):
             side=side,
         )
 
-    def products_at(self, target: Target, x: Any) -> Products:
-        """Return products by autograd, forward and back."""
-        return coloured.products_at(target, x)
+    def products_of(self, target: Target) -> Callable[[Any], Products]:
+        """Return from x to products by the library, forward and back."""
+        return functools.partial(coloured.products_at, target)
 
 
 def _alone(blocks: Blocks, place: Callable[[list[Array]], Array]) -> Callable[[Any], Array]:

@@ -7,6 +7,7 @@ value. The middle is one flat vector, so that the product is one of matrices, wh
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -162,9 +163,9 @@ class Factors(StructuredMethod, JaxMethod):
             target, made, whole, rest, apart, lambda: coloured.drawn(target, "rows")
         )
 
-    def products_at(self, target: Target, x: Any) -> Products:
-        """Return products by JAX, forward and back."""
-        return coloured.products_at(target, x)
+    def products_of(self, target: Target) -> Callable[[Any], Products]:
+        """Return from x to products by the library, forward and back."""
+        return coloured.products_of(target)
 
     def result(self, transposed: Any, Jh: Any) -> Any:
         """Return what the method gives of the two."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -56,9 +55,16 @@ class Coloured(StructuredMethod, JaxMethod):
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern, compile the products and what puts them in place."""
-        plan = sparsity.plan(target, products(target), detection(target), before=before)
+        at = products_of(target)
+        plan = sparsity.plan(
+            target,
+            [at(x) for x in (target.x, target.elsewhere) if x is not None],
+            detection(target),
+            before=before,
+            further=lambda: map(at, self.further(target)),
+        )
         best = plan.best
-        products_of = stacked(target, best.by, target.chunk_size)
+        stacked_at = stacked(target, best.by, target.chunk_size)
         vectors = _beside(target, _in_shape(target, best.by, best.seeds(target.dtype)))
         places = _beside(target, self.places(best))
 
@@ -68,7 +74,7 @@ class Coloured(StructuredMethod, JaxMethod):
         def whole(x: Any, rest: tuple[Any, ...]) -> tuple[Any, Any]:
             constants, *given = rest
             own_vectors, own_places = given or (vectors, places)
-            found = products_of(x, own_vectors, constants)
+            found = stacked_at(x, own_vectors, constants)
             return self.arranged(found, best.pattern, own_places), found
 
         def apart(x: Any, found: Any, rest: tuple[Any, ...], more: Any) -> tuple[Any, Any]:
@@ -85,9 +91,9 @@ class Coloured(StructuredMethod, JaxMethod):
         )
         return guarded.compiled(target, made, whole, rest, apart, lambda: _more(target, best))
 
-    def products_at(self, target: Target, x: Any) -> Products:
-        """Return products by JAX, forward and back."""
-        return products_at(target, x)
+    def products_of(self, target: Target) -> Callable[[Any], Products]:
+        """Return from x to products by the library, forward and back."""
+        return products_of(target)
 
     def result_layout(self, pattern: Pattern) -> Layout | None:
         """Return the layout that only the pattern reveals; None: that of ``layout``."""
@@ -242,7 +248,13 @@ def stacked(target: Target, by: str, chunk: int | None = None) -> Callable[..., 
 
 
 def products(target: Target) -> list[Products]:
-    """Return products at x and elsewhere, on NumPy arrays: an executable for each direction."""
+    """Return products at x and elsewhere."""
+    at = products_of(target)
+    return [at(x) for x in (target.x, target.elsewhere) if x is not None]
+
+
+def products_of(target: Target) -> Callable[[Any], Products]:
+    """Return from x to products on NumPy arrays: an executable for each direction."""
     m, n = shape_of(target)
     compiled = {by: jax.jit(stacked(target, by)) for by in ("columns", "rows")}
 
@@ -263,13 +275,7 @@ def products(target: Target) -> list[Products]:
         one = _in_shape(target, by, np.zeros((1, n if by == "columns" else m), target.dtype))
         return jax.eval_shape(stacked(target, by), target.x, one, target.constants)
 
-    points = [x for x in (target.x, target.elsewhere) if x is not None]
-    return [Products(product("columns", x), product("rows", x), traced) for x in points]
-
-
-def products_at(target: Target, x: Any) -> Products:
-    """Return products at another x."""
-    return products(replace(target, x=x, elsewhere=None))[0]
+    return lambda x: Products(product("columns", x), product("rows", x), traced)
 
 
 # --- patterns by tracing ---

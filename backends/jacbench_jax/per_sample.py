@@ -54,9 +54,9 @@ class PerSample(PerSampleMethod, JaxMethod):
         """Return where J may be other than zero, by what is recorded of the function."""
         return dependence.pattern(target)
 
-    def products_at(self, target: Target, x: Any) -> Products:
-        """Return products by JAX, forward and back."""
-        return coloured.products_at(target, x)
+    def products_of(self, target: Target) -> Callable[[Any], Products]:
+        """Return from x to products by the library, forward and back."""
+        return coloured.products_of(target)
 
 
 def _pulled(target: Target, found: Apart) -> Structured:

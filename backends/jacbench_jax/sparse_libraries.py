@@ -83,9 +83,9 @@ class Library(StructuredMethod, Staged):
             target, made, whole, constants, apart, lambda: coloured.drawn(target, "columns")
         )
 
-    def products_at(self, target: Target, x: Any) -> Products:
-        """Return products by JAX, forward and back."""
-        return coloured.products_at(target, x)
+    def products_of(self, target: Target) -> Callable[[Any], Products]:
+        """Return from x to products by the library, forward and back."""
+        return coloured.products_of(target)
 
     @abstractmethod
     def plan(self, target: Target, before: Pattern | None) -> sparsity.Plan:
@@ -132,8 +132,14 @@ class Sparsejac(Library):
 
     def plan(self, target: Target, before: Pattern | None) -> sparsity.Plan:
         """Find the pattern, since sparsejac does not."""
-        points = coloured.products(target)
-        return sparsity.plan(target, points, coloured.detection(target), before=before)
+        at = coloured.products_of(target)
+        return sparsity.plan(
+            target,
+            [at(x) for x in (target.x, target.elsewhere) if x is not None],
+            coloured.detection(target),
+            before=before,
+            further=lambda: map(at, self.further(target)),
+        )
 
     def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Flatten x and y: sparsejac takes vectors alone."""

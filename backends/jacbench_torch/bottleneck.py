@@ -7,6 +7,7 @@ one-hot vectors. The middle is one flat vector, whatever the shapes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -219,9 +220,9 @@ class Factors(StructuredMethod, TorchMethod):
             side="rows",
         )
 
-    def products_at(self, target: Target, x: Any) -> Products:
-        """Return products by autograd, forward and back."""
-        return coloured.products_at(target, x)
+    def products_of(self, target: Target) -> Callable[[Any], Products]:
+        """Return from x to products by the library, forward and back."""
+        return functools.partial(coloured.products_at, target)
 
     def result(self, transposed: Factor, Jh: Factor, halves: Halves) -> Any:
         """Return what the method gives of the two: arrays of the caller's own."""

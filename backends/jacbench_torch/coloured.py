@@ -56,7 +56,13 @@ class Coloured(StructuredMethod, TorchMethod):
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern; try the passes and keep the fastest."""
-        plan = sparsity.plan(target, products(target), dependence.detection(target), before=before)
+        plan = sparsity.plan(
+            target,
+            products(target),
+            dependence.detection(target),
+            before=before,
+            further=lambda: (products_at(target, x) for x in self.further(target)),
+        )
         ways, runs = {}, {}
         for one in plan.compressions:
             for name, run in passes(target, one).items():
@@ -82,9 +88,9 @@ class Coloured(StructuredMethod, TorchMethod):
             pattern=plan.pattern,
         )
 
-    def products_at(self, target: Target, x: Any) -> Products:
-        """Return products by autograd, forward and back."""
-        return products_at(target, x)
+    def products_of(self, target: Target) -> Callable[[Any], Products]:
+        """Return from x to products by the library, forward and back."""
+        return functools.partial(products_at, target)
 
     def result_layout(self, pattern: Pattern) -> Layout | None:
         """Return the layout that only the pattern reveals; None: that of ``layout``."""

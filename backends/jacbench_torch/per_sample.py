@@ -88,9 +88,9 @@ class PerSample(PerSampleMethod, TorchMethod):
         """Return where J may be other than zero, by what is recorded of the function."""
         return dependence.pattern(target)
 
-    def products_at(self, target: Target, x: Any) -> Products:
-        """Return products by autograd, forward and back."""
-        return coloured.products_at(target, x)
+    def products_of(self, target: Target) -> Callable[[Any], Products]:
+        """Return from x to products by the library, forward and back."""
+        return functools.partial(coloured.products_at, target)
 
 
 def _alone(way: Way, place: Callable[[Any], torch.Tensor]) -> Callable[[Any], torch.Tensor]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import threading
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,9 +21,11 @@ from jacbench import registry, tree
 from jacbench.backend import Method, Native, Prepared, Target, UnfitError
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array, FactoredLayout, Layout, SparseLayout
+from jacbench.structure import points
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.search import Side, shape_of
 from jacbench.structure.verification import VECTORS, Products, near
+from jacbench.tree import Tree
 
 ROUNDING = 64
 """Units of rounding within which two ways to one product agree, beside the largest entry.
@@ -98,8 +100,21 @@ class StructuredMethod(Method):
         """
 
     @abstractmethod
-    def products_at(self, target: Target, x: Native) -> Products:
-        """Return products with the Jacobian of the function at x that know no structure."""
+    def products_of(self, target: Target) -> Callable[[Native], Products]:
+        """Return from x to products with the function's Jacobian there that know no structure."""
+
+    def further(self, target: Target) -> Iterator[Native]:
+        """Yield points of other signs, scales and branches, in the function's domain."""
+        backend = registry.load(registry.descriptor_of(self.info.name).name)
+
+        def put(x: Tree) -> Native:
+            return tree.map_leaves(lambda leaf: backend.put(leaf, target.device, target.dtype), x)
+
+        def value(x: Tree) -> Array:
+            return np.asarray(backend.to_numpy(target.function(put(x), *target.constants)))
+
+        own = tree.map_leaves(backend.to_numpy, target.x)
+        yield from map(put, points.further(own, value))
 
     def prepare(self, target: Target) -> Prepared:
         """Find the structure; guard it where it is not known to hold for every x."""
@@ -138,6 +153,7 @@ class Guarded:
         self._method, self._target, self._made = method, target, made
         self._eps = float(np.finfo(target.dtype).eps)
         self._limit = ROUNDING * self._eps
+        self._products = method.products_of(target)
         self._calls = itertools.count()
         self._lock = threading.Lock()
         self._rng = np.random.default_rng(_SEED)
@@ -218,7 +234,7 @@ class Guarded:
         m, n = shape_of(target)
         vectors = self._rng.standard_normal((VECTORS, n if side == "columns" else m))
         vectors = vectors.astype(target.dtype).astype(np.float64)
-        asked = self._method.products_at(target, x).by(side)(vectors).astype(np.float64)
+        asked = self._products(x).by(side)(vectors).astype(np.float64)
         backend = registry.load(registry.descriptor_of(self._name).name)
         parts = [backend.to_numpy(part).astype(np.float64) for part in tree.leaves(result)]
         found, size = _times(parts, layout, m, vectors, side)

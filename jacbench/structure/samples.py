@@ -19,6 +19,7 @@ from jacbench.interaction import coupled
 from jacbench.layout import Array, Shape
 from jacbench.problem import Problem
 from jacbench.structure.pattern import Pattern
+from jacbench.structure.points import further
 from jacbench.tree import Tree
 
 CAVEAT = (
@@ -61,16 +62,17 @@ def find(
 ) -> Samples:
     """Look for an axis of x along which each sample has outputs of its own.
 
-    Exact where a pattern is given. Else groups of samples are moved at each point and the other
-    outputs watched, some 2 log2(B) evaluations for each point and axis, see
-    :func:`jacbench.interaction.coupled`; most axes that are none are refuted by the first.
+    Exact where a pattern is given. Else groups of samples are moved at each point, and at others of
+    other signs and scales, and the other outputs watched: some 2 log2(B) evaluations for each point
+    and axis, see :func:`jacbench.interaction.coupled`; most axes that are none are refuted by the
+    first.
 
     Parameters
     ----------
     value
         The function of a tree of NumPy arrays, to y.
     points
-        Where to look: x, and a second point at which a coupling may be alive that is dead at x.
+        Where to look at least: x, and a second point.
     axes
         Those of x that may run over samples; None: all that are as long as the first of y.
     pattern
@@ -92,6 +94,8 @@ def find(
         told = f"y has shape {y.shape}, and no axis of x has {count} entries in every leaf{asked}"
         return Samples(None, reason=told)
     refuted = []
+    if pattern is None:
+        points = [*points, *further(points[0], value)]
     for axis in fitting:
         reason = (
             _coupling(value, points, axis, dtype, seed)
@@ -99,7 +103,7 @@ def find(
             else _crossing(pattern, shapes, count, axis)
         )
         if reason is None:
-            seen_at = "two points" if len(points) > 1 else "one point"
+            seen_at = "one point" if len(points) == 1 else f"{len(points)} points"
             caveat = CAVEAT.format(points=seen_at) if pattern is None else None
             return Samples(axis, count, caveat=caveat)
         refuted.append(reason)

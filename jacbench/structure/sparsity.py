@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -72,6 +72,7 @@ def plan(
     *,
     probe: bool = True,
     before: Pattern | None = None,
+    further: Callable[[], Iterable[Products]] = tuple,
 ) -> Plan:
     """Find the pattern, check it at every point and compress it.
 
@@ -87,6 +88,9 @@ def plan(
         Whether to go on to products where that finds none.
     before
         Places that were seen at other points, to be held too.
+    further
+        Products at points of other signs and scales. What products find at ``points`` is held
+        against them, and looked for there too where it misses something.
 
     Raises
     ------
@@ -118,9 +122,33 @@ def plan(
             "its products with J do not repeat: no pattern that random products give holds for "
             "others"
         )
-    made.notes["products"] = probed.products * len(points)
-    made.notes["caveat"] = f"a coupling that is dead at {_count(len(points))} is not seen"
+    used, looked_at = probed.products * len(points), len(points)
+    for at in further():
+        made, more = _widened(made, at, target, sides, attempts)
+        used, looked_at = used + more, looked_at + 1
+    made.notes["products"] = used
+    made.notes["caveat"] = f"a coupling that is dead at {_count(looked_at)} is not seen"
     return made.noted("probing", *why, lacking)
+
+
+def _widened(
+    made: Plan,
+    at: Products,
+    target: Target,
+    sides: Sequence[Side],
+    attempts: Sequence[search.Attempt],
+) -> tuple[Plan, int]:
+    """Return the plan with the places of one more point, and how many products that took.
+
+    Where that does not pay the plan is as it was: whoever comes by that point finds out.
+    """
+    with contextlib.suppress(UnfitError):
+        if not _holds(made, [at], target.dtype):
+            probed = search.find([at], shape_of(target), attempts)
+            wider = _paying(made.pattern.union(probed.pattern), sides)
+            if _holds(wider, [at], target.dtype):
+                return wider, probed.products
+    return made, 0
 
 
 def _count(points: int) -> str:

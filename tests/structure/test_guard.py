@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,8 @@ class Made(StructuredMethod):
     def layout(self, target: Target) -> layout.Layout:
         return layout.MATRIX
 
-    def products_at(self, target: Target, x: Array) -> Products:
-        J = right(x)
-        return Products(lambda t: t @ J.T, lambda v: v @ J)
+    def products_of(self, target: Target) -> Callable[[Array], Products]:
+        return lambda x: Products(lambda t: t @ right(x).T, lambda v: v @ right(x))
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         if self.prepared and self.unfit:
@@ -134,9 +134,12 @@ def test_rounding_is_looked_into_and_then_let_pass() -> None:
 
             return Structured(call=made.call, held=held, pattern=made.pattern)
 
-        def products_at(self, target: Target, x: Array) -> Products:
-            looked.append(x)
-            return method.products_at(target, x)
+        def products_of(self, target: Target) -> Callable[[Array], Products]:
+            def at(x: Array) -> Products:
+                looked.append(x)
+                return method.products_of(target)(x)
+
+            return at
 
     made = prepared(Noisy())
     for _ in range(5):

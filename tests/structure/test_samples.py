@@ -58,7 +58,7 @@ def test_an_axis_along_which_samples_are_apart_is_found(name: str) -> None:
     assert (found.axis, found.count, found.reason) == (axis, B, None)
     assert found.caveat is not None
     assert "\n" not in found.caveat
-    assert "at one point" in found.caveat
+    assert "at 6 points" in found.caveat
     assert "is not seen" in found.caveat
 
 
@@ -104,13 +104,35 @@ def test_one_pair_is_enough(pair: tuple[int, int], axis: int) -> None:
 
 def test_a_coupling_that_is_dead_at_x_is_seen_at_the_second_point() -> None:
     def gated(x: np.ndarray) -> np.ndarray:
-        return x + np.maximum(x.sum() - 50, 0)
+        return x + np.maximum(x.sum() - 3000, 0)
 
-    here, elsewhere = normal(B, 2), normal(B, 2) + 20
+    here, elsewhere = normal(B, 2), normal(B, 2) + 2000
     assert samples.find(gated, [here]).axis == 0  # which is what the caveat is about
     assert samples.find(gated, [here, elsewhere]).axis is None
     assert samples.find(gated, [elsewhere, here]).axis is None
-    assert "at two points" in (samples.find(np.sin, [here, elsewhere]).caveat or "")
+    assert "at 7 points" in (samples.find(np.sin, [here, elsewhere]).caveat or "")
+
+
+@pytest.mark.parametrize("level", [-0.5, 3.0, 10.0])
+def test_a_coupling_behind_a_gate_is_seen_at_points_of_other_signs_and_scales(level: float) -> None:
+    def gated(x: np.ndarray) -> np.ndarray:
+        total = x.sum() if level > 0 else -x.sum()
+        return x + np.maximum(total - abs(level), 0)
+
+    x = np.linspace(0.1, 0.4, B)
+    assert gated(x).sum() == x.sum()
+    assert samples.find(gated, [x, 1.01 * x]).axis is None
+
+
+def test_points_outside_of_the_domain_are_passed_over() -> None:
+    def function(x: np.ndarray) -> np.ndarray:
+        if (x < 0).any():
+            raise ValueError("negative")
+        return np.sqrt(x) + np.where(x < 1.5, x, np.nan)
+
+    found = samples.find(function, [np.linspace(0.5, 1.0, B)])
+    assert found.axis == 0
+    assert "at 3 points" in (found.caveat or "")  # x, a tenth of it, and another order
 
 
 def test_float32_is_not_accused_of_its_rounding() -> None:
@@ -235,7 +257,7 @@ def test_of_a_problem_both_points_and_its_pattern_are_used() -> None:
     )
     found = samples.of_problem(problem, "numpy")
     assert found.axis == 0
-    assert "at two points" in (found.caveat or "")
+    assert "at 7 points" in (found.caveat or "")
     gated = Problem(
         name="gated",
         function=lambda xp, x: x + xp.maximum(xp.sum(x) - 50, xp.zeros_like(x)),

@@ -278,3 +278,16 @@ def test_no_more_products_than_the_jacobian_takes() -> None:
     with pytest.raises(UnfitError, match="no pattern of J is found by 300 products"):
         planned(J, [Products(push, raising)])
     assert sum(asked) <= 1 + 32 + 128 + 300
+
+
+def test_points_of_other_signs_and_scales_widen_what_was_found() -> None:
+    J = MATRICES["tridiagonal"]
+    parts = [scipy.sparse.csr_array(part(J)) for part in (scipy.sparse.triu, scipy.sparse.tril)]
+    upper, lower = parts
+    made = sparsity.plan(target_of(J), [products(upper)], further=lambda: [products(lower)])
+    assert same_places(made.pattern, J)
+    assert made.notes["caveat"] == "a coupling that is dead at the 2 points looked at is not seen"
+    # a far point where nothing is zero does not count against those where most is
+    dense = scipy.sparse.csr_array(np.ones(J.shape))
+    made = sparsity.plan(target_of(J), [products(upper)], further=lambda: [products(dense)])
+    assert same_places(made.pattern, upper)
