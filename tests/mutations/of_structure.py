@@ -108,8 +108,8 @@ in_jax = STRUCTURE.of(
 )
 in_jax(
     "jax's coloured method ignores the chunk size",
-    "products_at = stacked(target, best.by, target.chunk_size)",
-    "products_at = stacked(target, best.by, None)",
+    "stacked_at = stacked(target, best.by, target.chunk_size)",
+    "stacked_at = stacked(target, best.by, None)",
 )
 for backend in ("torch", "autograd"):
     coloured = STRUCTURE.of(
