@@ -7,12 +7,12 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
 
-from jacbench import harness, results, selection
+from jacbench import harness, process_state, registry, results, selection
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.errors import JacbenchError
 from jacbench.problem import Problem
@@ -25,13 +25,34 @@ from jacbench.worker import write_cells
 def measure(cells: Sequence[Cell], given: Mapping[str, Problem], settings: Settings) -> Run:
     """Check ``cells`` of the ``given`` problems, and time them if ``settings`` say so.
 
-    All cells have the same number of threads: a process has its pools once.
+    The process is left as it was, also where that is interrupted: float64 in JAX, threads, default
+    dtypes, precision, random generators. All cells have the same number of threads: a process has
+    its pools once.
 
     Threads are those that the libraries already have where they are imported; what a matrix
     product really uses is in the fingerprint.
     """
-    if settings.timed:
-        return _timed(cells, given, settings)
+    with _left_as_it_was(cells):
+        return (_timed if settings.timed else _checked)(cells, given, settings)
+
+
+@contextmanager
+def _left_as_it_was(cells: Sequence[Cell]) -> Iterator[None]:
+    """Put back what belongs to the whole process, as far as the libraries of ``cells`` know it."""
+    names = [cell.backend for cell in cells]
+    installed = [n for n in dict.fromkeys(names) if registry.descriptors()[n].absent() is None]
+    states = []
+    for name in installed:
+        with suppress(Exception):  # what cannot be loaded is told, cell by cell
+            states.append(process_state.take(registry.load(name)))
+    try:
+        yield
+    finally:
+        for state in states:
+            process_state.put_back(state, first_use=True)
+
+
+def _checked(cells: Sequence[Cell], given: Mapping[str, Problem], settings: Settings) -> Run:
     began = time.monotonic()
     limits = harness.Limits(
         settings.chunk_size, settings.memory_bytes, settings.rtol, settings.atol

@@ -175,7 +175,7 @@ class Call:
             raise JacbenchError(
                 f"{self.who}: x is traced here (inside jit, vmap, scan or grad), and the method "
                 "has to look at numbers to find what it uses: call it outside, or take "
-                f"{self._plain_method()} here"
+                f"{self.backend.witnesses[-1]} here"
             )
         target = self._target(given)
         reason = self.method.unsupported(
@@ -186,11 +186,6 @@ class Call:
         prepared = self._refusing(lambda: self.method.prepare(target))
         self.layout = prepared.layout or self.method.layout(target)
         return prepared
-
-    def _plain_method(self) -> str:
-        """Return a method that needs no structure, for advice."""
-        every = registry.descriptor_of(self.method.info.name).methods
-        return next(info.name for info in every if info.operator == "jacobian" and info.mode)
 
     def _nesting(self) -> Iterator[str]:
         """Name the backend's methods for Jacobians that hold inside of another derivative."""

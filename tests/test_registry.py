@@ -171,3 +171,11 @@ def test_listed_but_not_offered(entries: list[Any]) -> None:
         JacbenchError, match=r"'fake.method' is listed by its backend but not offer"
     ):
         registry.method("fake.method")
+
+
+def test_of_two_backends_over_one_library_the_one_called_like_it_comes_first(
+    entries: list[Any],
+) -> None:
+    entries += [Entry("evil", descriptor("evil", module="torch"))]
+    entries += [Entry("torch", descriptor("torch", module="torch"))]
+    assert list(registry.descriptors()) == ["torch", "evil"]

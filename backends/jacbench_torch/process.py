@@ -18,7 +18,7 @@ def settings() -> dict[str, str | int | bool]:
     return {
         "torch_num_threads": torch.get_num_threads(),
         "torch_num_interop_threads": torch.get_num_interop_threads(),
-        "torch_float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "torch_float32_matmul_precision": _precision() or "mixed",
         "torch_allow_tf32": _MATMUL.allow_tf32,
         "torch_default_dtype": _name(torch.get_default_dtype()),
         "torch_grad_mode": torch.is_grad_enabled(),
@@ -45,6 +45,19 @@ def _flushes() -> bool:
     return abs(_SUBNORMAL) * 1.0 == 0.0
 
 
+def _precision() -> str | None:
+    """Return the precision of float32 products; None where it was set backend by backend."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
+
+
+def _set_precision(value: str | None) -> None:
+    if value is not None:
+        torch.set_float32_matmul_precision(value)
+
+
 def _set_deterministic(value: tuple[bool, bool]) -> None:
     torch.use_deterministic_algorithms(value[0], warn_only=value[1])
 
@@ -66,17 +79,15 @@ _PARTS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
     "torch's grad mode": (torch.is_grad_enabled, torch._C._set_grad_enabled),
     "torch's anomaly mode": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
-    "torch's float32 matmul precision": (
-        torch.get_float32_matmul_precision,
-        torch.set_float32_matmul_precision,
-    ),
+    # before the precision, which sets it too: set after it, torch calls the two mixed
+    "torch's TF32 in products": _of(_MATMUL, "allow_tf32"),
+    "torch's float32 matmul precision": (_precision, _set_precision),
     "torch's deterministic algorithms": (_deterministic, _set_deterministic),
     "torch's autocast on the CPU": (
         lambda: torch.is_autocast_enabled("cpu"),
         lambda value: torch.set_autocast_enabled("cpu", value),
     ),
     "torch's flushing of subnormal numbers": (_flushes, torch.set_flush_denormal),
-    "torch's TF32 in products": _of(_MATMUL, "allow_tf32"),
     "torch's TF32 in cuDNN": _of(_CUDNN, "allow_tf32"),
     "torch's cuDNN benchmark": _of(_CUDNN, "benchmark"),
     "torch's deterministic cuDNN": _of(_CUDNN, "deterministic"),

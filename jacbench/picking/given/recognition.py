@@ -75,10 +75,10 @@ def imported_beside(function: Any) -> tuple[str, ...]:
 
 @functools.cache
 def _packages() -> dict[str, str]:
-    """Return the backend of each package that belongs to a library."""
+    """Return the backend of each package that belongs to a library: of several, the first."""
     return {
         package: descriptor.name
-        for descriptor in registry.descriptors().values()
+        for descriptor in reversed(registry.descriptors().values())
         if not descriptor.oracle
         for package in (
             descriptor.module,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
+import sys
+import types
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -264,3 +268,37 @@ def test_a_problem() -> None:
     assert refusal(neutral, X) == "problem 'a/b' has its own x: pass no other"
     integers = Problem(name="a/d", function=neutral_f, x=np.arange(3))
     assert "which has no derivative" in refusal(integers)
+
+
+def test_a_backend_that_builds_on_another_takes_nothing_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from jacbench_torch.backend import TorchBackend
+
+    from jacbench import registry
+    from jacbench.picking.given import recognition
+
+    class Evil(TorchBackend):
+        pass
+
+    own = registry.descriptors()["torch"]
+    evil = dataclasses.replace(own, name="evil", methods=(), loader="evil_backend:Evil")
+    module = types.ModuleType("evil_backend")
+    module.Evil = Evil  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "evil_backend", module)
+    entry = types.SimpleNamespace(name="evil", value="", load=lambda: evil)
+    every = metadata.entry_points(group=registry.GROUP)
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: [entry, *every])
+    caches = (registry._entries, recognition._packages)
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        assert "evil" in registry.descriptors()
+        assert owner_of(torch.ones(2)) == "torch"
+        assert libraries(torch_f) == ("torch",)
+        assert subject.of(torch_f, torch.ones(2)).backends == ("torch",)
+        assert subject.of(torch.nn.Linear(2, 2), torch.ones(2)).backends == ("torch",)
+    finally:
+        monkeypatch.undo()
+        for cache in caches:
+            cache.cache_clear()
