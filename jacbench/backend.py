@@ -459,6 +459,30 @@ class Backend(ABC):
         del inputs, wrt, output
         raise JacbenchError(f"a {type(model).__name__} is no model that this backend can adapt")
 
+    def held(self, function: Callable[..., Any]) -> Any:
+        """Return a copy of what ``function`` keeps between calls: the running means of a model."""
+        del function
+
+    def put_held(self, holds: Any) -> None:
+        """Put back what :meth:`held` returned."""
+        del holds
+
+    def recorded(self, function: Callable[[Native], Native], x: Native) -> bool:
+        """Say whether the library finds a way back from ``function(x)`` to x, for all it knows.
+
+        At the cost of an evaluation; True where it cannot be asked.
+        """
+        del function, x
+        return True
+
+    def cuts(self, function: Callable[[Native], Native], x: Native) -> str | None:
+        """Return what takes x out of differentiation in ``function``, and on which lines.
+
+        None where nothing is seen to. What is cut may be meant so: whoever asks knows that y moves.
+        """
+        del function, x
+        return None
+
     def is_array(self, value: Any) -> bool:
         """Say whether ``value`` is one of the library's arrays."""
         return type(value).__module__.partition(".")[0] == "numpy"

@@ -11,7 +11,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jacbench import interaction, layout, nearby, operators, outputs, registry, tree
+from jacbench import (
+    interaction,
+    layout,
+    moving,
+    nearby,
+    operators,
+    outputs,
+    process_state,
+    registry,
+    tree,
+)
 from jacbench import point as points
 from jacbench.backend import Backend, Guarding, Method, Native, Prepared, Target
 from jacbench.errors import JacbenchError
@@ -24,6 +34,11 @@ from jacbench.tree import Tree
 from jacbench.value import called, checked
 
 T = TypeVar("T")
+
+CUT_UNSEEN = (
+    "something cuts x off (stop_gradient, a callback, NumPy, a derivative of 0 written by hand)"
+)
+"""What is said where the library cannot tell what it was."""
 
 
 class Call:
@@ -79,7 +94,8 @@ class Call:
 
     def _value(self, of_x: Callable[[Any], Any], x: Tree) -> Any:
         own = tree.map_leaves(self.backend.copied, x)
-        returned = called(self.who, lambda: of_x(own))
+        with process_state.kept(self.backend, self._users):
+            returned = called(self.who, lambda: of_x(own))
         self._refuse_writing(x, own)
         if not self.has_aux:
             return returned
@@ -148,7 +164,39 @@ class Call:
         prepared = self.prepare(vector)
         result = self._refusing(lambda: prepared.call(self.x))
         self.layout = prepared.layout_now or self.layout
+        self._refuse_what_is_cut(result)
         return result
+
+    def _refuse_what_is_cut(self, result: Native) -> None:
+        """Refuse a derivative that is 0 everywhere where y moves with x.
+
+        A product is 0 by right where its vector is, or meets nothing: there y has to lack a graph.
+        """
+        if self.traced or not self.operator.is_zero(result, has_aux=self.has_aux):
+            return
+        if self.operator.name in {"vjp", "jvp"} and self._is_recorded():
+            return
+        if self._dtype() not in {"float32", "float64"} or self._slope() is None:
+            return
+        where = self.backend.cuts(self.f, self.x)
+        told = f"the graph from x to y is cut, by {where}" if where else CUT_UNSEEN
+        raise JacbenchError(
+            f"{self.who}: its result is 0 everywhere, but y moves with x: {told}: compute y from x "
+            "with the library's own functions, or take a method of numpy"
+        )
+
+    def _slope(self) -> float | None:
+        """Return the slope of y along some direction, by values alone; None where it has none."""
+        x = tree.map_leaves(self.backend.to_numpy, self.x)
+
+        def value(point: Tree) -> Array:
+            return checked(self.who, self.backend, self._value(self.f, self._put(point)))
+
+        return moving.slope(value, x, self._dtype())
+
+    def _is_recorded(self) -> bool:
+        with process_state.kept(self.backend, self._users):
+            return self.backend.recorded(self.f, self.x)
 
     def _refusing(self, compute: Callable[[], T]) -> T:
         """Return what is computed, or raise the line by which the library says that it cannot."""
@@ -185,6 +233,8 @@ class Call:
             raise JacbenchError(f"{self.who}: {reason}")
         prepared = self._refusing(lambda: self.method.prepare(target))
         self.layout = prepared.layout or self.method.layout(target)
+        if not (self.traced or self._is_recorded()):
+            self._refuse_what_is_cut(self._refusing(lambda: prepared.call(self.x)))
         return prepared
 
     def _nesting(self) -> Iterator[str]:
@@ -301,21 +351,20 @@ class Call:
 
         As near as the function has a value, or the nearest tried.
         """
-        device = self._device()
         x = tree.map_leaves(self.backend.to_numpy, self.x)
         other = nearby.point(x, np.random.default_rng(0x5EED))
         for _, near in nearby.nearer(x, other):
-            placed = tree.unflatten(
-                self.x,
-                [
-                    self.backend.put(leaf, device, dtype_of(own))
-                    for leaf, own in zip(tree.leaves(near), tree.leaves(self.x), strict=True)
-                ],
-            )
+            placed = self._put(near)
             with contextlib.suppress(JacbenchError):
                 checked(self.who, self.backend, self._value(self.f, placed))
                 break
         return placed
+
+    def _put(self, x: Tree) -> Tree:
+        """Return NumPy arrays as those of x are: of its dtypes, and where it lies."""
+        pairs = zip(tree.leaves(x), tree.leaves(self.x), strict=True)
+        placed = [self.backend.put(leaf, self._device(), dtype_of(own)) for leaf, own in pairs]
+        return tree.unflatten(self.x, placed)
 
     def _device(self) -> str:
         leaves = tree.leaves(self.x)

@@ -13,6 +13,7 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -117,6 +118,24 @@ def put_back(before: State, *, first_use: bool = False) -> Changes:
         if name in now.of_backend and not _same(value, now.of_backend[name])
     )
     return Changes(tuple(lines), tuple(_generators_put_back(before, now)))
+
+
+@contextmanager
+def kept(backend: Backend, function: Callable[..., Any]) -> Iterator[None]:
+    """Leave random generators, and what ``function`` holds, as they were: for a look at it.
+
+    70 us, and a copy of what the library says that the function holds.
+    """
+    drawn = {name: read() for name, (read, _) in GENERATORS.items()}
+    of_backend, holds = dict(backend.generators()), backend.held(function)
+    try:
+        yield
+    finally:
+        for name, value in drawn.items():
+            GENERATORS[name][1](value)
+        for name, value in of_backend.items():
+            backend.restore({name: value})
+        backend.put_held(holds)
 
 
 def _generators_put_back(before: State, now: State) -> Iterator[str]:

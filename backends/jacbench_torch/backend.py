@@ -13,6 +13,7 @@ from jacbench.backend import Backend, Method
 from jacbench_torch import (
     batch,
     bottleneck,
+    buffers,
     coloured,
     compiled,
     cuts,
@@ -24,6 +25,7 @@ from jacbench_torch import (
     jvp,
     lifting,
     loops,
+    lost_graph,
     per_sample,
     process,
     recipes,
@@ -145,6 +147,22 @@ class TorchBackend(Backend):
         """Say whether torch has counted a write, or another one has left its trace."""
         counted = not copy.is_inference() and copy._version > 0
         return counted or (not self.traced(array) and super().was_written(copy, array))
+
+    def recorded(self, function: Callable[[Any], Any], x: Any) -> bool:
+        """Say whether the value of ``function`` at x is part of a graph."""
+        return lost_graph.is_recorded(function, x)
+
+    def held(self, function: Callable[..., Any]) -> Any:
+        """Return the buffers of the modules that ``function`` is or names."""
+        return buffers.of(function)
+
+    def put_held(self, holds: Any) -> None:
+        """Put back the buffers that were written to."""
+        buffers.put_back(holds)
+
+    def cuts(self, function: Callable[[Any], Any], x: Any) -> str | None:
+        """Return where the graph from x is cut."""
+        return lost_graph.of(function, x)
 
     def is_array(self, value: Any) -> bool:
         """Say whether ``value`` is a tensor."""

@@ -60,7 +60,7 @@ def isolated(prepare: Callable[[M, Target], Prepared]) -> Callable[[M, Target], 
             raise JacbenchError(_not_inside(method))
         try:
             if _switched_off() or (tracked(x) and not transformed(x)):
-                with _gradients():
+                with gradients_on():
                     found = prepare(method, _plain(target))
             else:
                 found = prepare(method, target)
@@ -109,8 +109,8 @@ def _apart(
 
     def of_x(x: Any) -> Any:
         if is_inference() or not is_on():
-            with _gradients():
-                return mapped(_own, call(tree.map_leaves(_own, x)))
+            with gradients_on():
+                return mapped(own, call(tree.map_leaves(own, x)))
         try:
             return _within_a_graph(call, x, method, mapped) if tracks(x) else call(x)
         except RuntimeError as exc:
@@ -216,7 +216,8 @@ def _switched_off() -> bool:
 
 
 @contextmanager
-def _gradients() -> Iterator[None]:
+def gradients_on() -> Iterator[None]:
+    """Switch gradients on and inference mode off, whatever they were."""
     with torch.inference_mode(mode=False), torch.enable_grad():
         yield
 
@@ -224,13 +225,13 @@ def _gradients() -> Iterator[None]:
 def _plain(target: Target) -> Target:
     """Return the target with what autograd can record: no inference tensors, no graph."""
     given = {
-        name: tree.map_leaves(_own, getattr(target, name))
+        name: tree.map_leaves(own, getattr(target, name))
         for name in ("x", "constants", "vector", "elsewhere")
     }
     return dataclasses.replace(target, **given)
 
 
-def _own(leaf: Any) -> Any:
+def own(leaf: Any) -> Any:
     """Return a tensor without a graph, and one made outside of inference mode."""
     if not isinstance(leaf, torch.Tensor):
         return leaf

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jacbench import tree
 from jacbench.layout import Array, Shape
 from jacbench.tree import Tree
 
@@ -97,6 +98,11 @@ class Operator(ABC):
         """Split a native result into value, aux and derivative; None for what it has not."""
         del has_aux
         return None, None, native
+
+    def is_zero(self, native: Any, *, has_aux: bool) -> bool:
+        """Say whether every entry of the derivative in a native result is 0."""
+        derivative = self.parts(native, has_aux=has_aux)[2]
+        return not any(bool((leaf != 0).any()) for leaf in tree.leaves(derivative))
 
     def vector_like(self, arrays: Sequence[Any], x: Tree) -> Any:
         """Return the vector's ``arrays`` in the structure in which methods take it."""
