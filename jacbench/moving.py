@@ -12,13 +12,13 @@ from jacbench.errors import JacbenchError
 from jacbench.layout import Array
 from jacbench.tree import Tree
 
-DIRECTIONS = 3
-"""Random directions that are tried."""
 SHORTER = 4
 """By how much the second step is shorter: a slope stays what it is, a jump grows by as much."""
 SAME = 0.2
 """What slopes may differ by, relative to their size, and still be one."""
-NOISE = 1e3
+NEARER = (1, 16, 256)
+"""By how much the first step is shortened, in turn, where it is too long to see a slope by."""
+NOISE = 30
 """How many times its rounding a value has to move by."""
 
 
@@ -41,14 +41,15 @@ def slope(value: Callable[[Tree], Array], x: Tree, dtype: str) -> float | None:
     random has none.
     """
     rng = np.random.default_rng(0xC07)
-    longer = math.cbrt(float(np.finfo(dtype).eps))
-    start, units = nearby.flat(x), nearby.units(x)
+    start, units, eps = nearby.flat(x), nearby.units(x), float(np.finfo(dtype).eps)
 
     def at(step: Array) -> Array:
         return np.asarray(value(nearby.like(start + step, x)), np.float64).reshape(-1)
 
-    for _ in range(DIRECTIONS):
-        direction = units * rng.choice([-1.0, 1.0], start.size) * rng.uniform(0.5, 1.5, start.size)
+    for nearer in NEARER:
+        longer = math.cbrt(eps) / nearer
+        signs, sizes = rng.choice([-1.0, 1.0], start.size), rng.uniform(0.5, 1.5, start.size)
+        direction = units * signs * sizes
         try:
             here = at(0 * direction)
             slopes = [
@@ -56,9 +57,9 @@ def slope(value: Callable[[Tree], Array], x: Tree, dtype: str) -> float | None:
             ]
         except JacbenchError:
             continue
-        size = min(map(np.linalg.norm, slopes))
-        rounding = float(np.finfo(dtype).eps) * float(np.linalg.norm(here)) / longer
+        size = min(float(np.linalg.norm(one)) for one in slopes)
+        rounding = eps * float(np.linalg.norm(here)) * SHORTER / longer
         apart = max(float(np.linalg.norm(one - slopes[0])) for one in slopes)
         if size > NOISE * rounding and apart <= SAME * size:
-            return float(size)
+            return size
     return None

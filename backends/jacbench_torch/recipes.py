@@ -32,7 +32,9 @@ def _functional(options: str) -> Recipe:
 
 
 def _graph(p: Paste) -> list[str]:
-    return [f"leaf = {p.x}.detach().requires_grad_()", f"y = {p.f}(leaf)"]
+    lines = [f"leaf = {p.x}.detach().requires_grad_()", f"y = {p.f}(leaf)"]
+    # torch refuses to differentiate a y that has no graph, as one has that is constant
+    return [*lines, "y = y + leaf.flatten()[:0].sum()  # 0, and a graph"] if p.zero else lines
 
 
 _BASIS = "basis = torch.eye(y.numel(), dtype=y.dtype, device=y.device).reshape(-1, *y.shape)"

@@ -66,6 +66,8 @@ class Paste:
         Which way a method chose as it was prepared, where it has several.
     tree
         True where x is a dict, list or tuple of arrays.
+    zero
+        True where the Jacobian is 0 at x: y may not depend on x at all, nor have a graph then.
     """
 
     f: str
@@ -74,6 +76,7 @@ class Paste:
     in_axes: tuple[int | None, ...] = ()
     way: str = ""
     tree: bool = False
+    zero: bool = False
 
     @property
     def axis(self) -> int:
@@ -130,6 +133,7 @@ def written(
         tuple(facts.get("in_axes") or ()),
         str(facts.get("way") or ""),
         bool(facts.get("tree", False)),
+        bool(facts.get("zero", False)),
     )
     lines = recipe(paste)
     if lines is None:

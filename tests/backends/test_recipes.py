@@ -337,3 +337,18 @@ def test_jacbench_is_asked_for_the_rest() -> None:
         "jax.sum-trick", "batch_jacobian", there, None, {"in_axes": (1,)}
     )
     assert told[1] == 'jacobian = jacbench.prepare(loss, x, "jax.sum-trick", in_axis=1)'
+
+
+@pytest.mark.parametrize(
+    "method", [m for m in OPERATOR if "compile" not in m and OPERATOR[m] == "jacobian"]
+)
+@pytest.mark.filterwarnings("ignore:Output seems independent of input")
+def test_what_is_pasted_holds_for_a_y_that_is_constant(method: str) -> None:
+    library = library_of(method)
+    spelling = spelled(
+        library, "constant", "inputs", "def constant(X): return loss_residual(inputs)"
+    )
+    way = {"way": "grad"} if registry.method(method).info.structure else {}
+    names = ran(spelling, lines(method, spelling, zero=True, **way))
+    assert tuple(names["J"].shape) == (4, 2, 4, 3)
+    assert not np.asarray(names["J"]).any()

@@ -340,6 +340,7 @@ class LocalBench:
             **notes,
             "in_axes": problem.in_axes,
             "tree": not tree.is_leaf(problem.x),
+            "zero": settled is not None and "zero_columns" in settled.result.notes,
             "device": self.subject.device,
             "dtype": self.subject.dtype,
         }
