@@ -83,6 +83,12 @@ class Calls:
         except Exception:  # noqa: BLE001 - what cannot be traced shows nothing
             return ""
 
+    def cuts(self, x: Tree) -> str | None:
+        """Return what takes x out of differentiation on its way to y, and where; None: nothing."""
+        with self.precisely():
+            own = tree.map_leaves(self.put, x)
+            return self.backend.cuts(lambda point: self.function(point, *self.constants), own)
+
     def precisely(self) -> AbstractContextManager[None]:
         """Return a context in which this dtype is what the library computes in.
 

@@ -247,8 +247,11 @@ class _Gathering:
         given = [*found.pushed, *found.pulled]
         moves = judgement.refused or judgement.doubt
         if moves and not self.unasked and not any(map(np.any, given)):
+            cuts = self.calls.cuts(self.ground.points[0])
+            told = "something cuts x off (.numpy(), .item(), stop_gradient, another library)"
+            if cuts:
+                told = f"the graph from x to y is cut, by {cuts}"
             raise JacbenchError(
                 f"{self.calls.who}: its derivative is 0 by {' and '.join(found.names)}, but y "
-                "moves with x: something cuts x off (detach, .numpy(), .item(), stop_gradient, "
-                "another library): compute y from x with the library's own functions"
+                f"moves with x: {told}: compute y from x with the library's own functions"
             )

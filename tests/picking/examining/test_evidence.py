@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,8 +167,12 @@ def test_a_function_that_is_cut_off_from_x_is_refused(backend: str) -> None:
         "torch": lambda x: x.detach() ** 2,
         "autograd": lambda x: np.sin(getattr(x, "_value", x)),
     }[backend]
-    with pytest.raises(JacbenchError, match=r"f: its derivative is 0 by .*, but y moves with x"):
+    with pytest.raises(
+        JacbenchError, match=r"f: its derivative is 0 by .*, but y moves with x"
+    ) as told:
         gathered(cut, backend=backend)
+    if backend == "torch":
+        assert f"is cut, by .detach() at {Path(__file__).name}:" in str(told.value)
 
 
 def test_where_modes_differ_and_differences_are_not_asked_nothing_is_right() -> None:
