@@ -14,12 +14,13 @@ def of(function: Callable[..., Any]) -> Sequence[tuple[torch.Tensor, torch.Tenso
     found: dict[int, torch.Tensor] = {}
     for module in _modules(function):
         found.update((id(buffer), buffer) for buffer in module.buffers())
-    return [(buffer, buffer.detach().clone()) for buffer in found.values()]
+    with torch._C._DisableFuncTorch():  # inside of a transform a copy has no storage
+        return [(buffer, buffer.detach().clone()) for buffer in found.values()]
 
 
 def put_back(held: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
     """Write the copies back where a buffer has changed."""
-    with torch.no_grad():
+    with torch.no_grad(), torch._C._DisableFuncTorch():
         for buffer, copy in held:
             if not torch.equal(buffer, copy):
                 buffer.copy_(copy)

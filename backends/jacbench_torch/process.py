@@ -104,7 +104,8 @@ def state() -> dict[str, Any]:
 
 def generators() -> dict[str, bytes]:
     """Return the state of the generator of the CPU, and of each CUDA device that has been used."""
-    found = {_HOST: torch.get_rng_state().numpy().tobytes()}
+    with torch._C._DisableFuncTorch():  # inside of a transform the state has no storage
+        found = {_HOST: torch.get_rng_state().numpy().tobytes()}
     if torch.cuda.is_initialized():
         for index in range(torch.cuda.device_count()):
             state = torch.cuda.get_rng_state(index)
@@ -120,6 +121,7 @@ def restore(changed: Mapping[str, Any]) -> None:
             continue
         generator = torch.frombuffer(bytearray(value), dtype=torch.uint8)
         if name == _HOST:
-            torch.set_rng_state(generator)
+            with torch._C._DisableFuncTorch():
+                torch.set_rng_state(generator)
         else:
             torch.cuda.set_rng_state(generator, name.rpartition(" ")[2])

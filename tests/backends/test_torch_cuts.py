@@ -145,7 +145,9 @@ def test_zeros_of_other_libraries_are_refused_too(library: str, method: str) -> 
         def f(v: Any) -> Any:
             return np.sin(getval(v))
 
-    with pytest.raises(JacbenchError, match="y moves with x: something cuts x off"):
+    with pytest.raises(
+        JacbenchError, match=r"y moves with x: (something cuts x off|.* by stop_grad)"
+    ):
         jb.jacobian(f, x, method)
 
 
