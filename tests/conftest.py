@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+from collections.abc import Iterator
+
 import hypothesis
+import pytest
 
 from jacbench import environment
 
@@ -13,3 +18,12 @@ environment.pin(1)
 # a busy machine is no failure: nothing here is a test of time
 hypothesis.settings.register_profile("jacbench", deadline=None)
 hypothesis.settings.load_profile("jacbench")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_code_is_let_go() -> Iterator[None]:
+    """Forget what JAX compiled for one file: a process that runs many would grow to gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
