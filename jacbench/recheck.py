@@ -136,12 +136,12 @@ class _Recheck:
             self._call_s = _seconds(lambda: self.call(self.x), 1)
         steps: Sequence[tuple[str, int, Callable[[], None]]] = (
             ("at a point near x", 1, self._check_near),
+            ("whether its result is there when it returns", TURNS + 1, self._check_waiting),
+            ("many times in a row", 4, self._check_in_a_row),
             ("with new values in the same x", 4, self._check_rewritten),
             ("whether its result is its own", 2, self._check_own),
-            ("many times in a row", 4, self._check_in_a_row),
             ("whether it writes into x", 1, self._check_reading),
             ("from a second thread", 1, self._check_thread),
-            ("whether its result is there when it returns", TURNS + 1, self._check_waiting),
             ("whether it keeps answers", 8 * TURNS, self._check_keeping),
             ("whether it is faster than the function", 2 * TURNS, self._check_faster),
         )
@@ -182,7 +182,7 @@ class _Recheck:
         while self.points is not None and (new := self.points.current()) is not None:
             point: Point = getattr(new, which)
             try:
-                with self._inexact_too(), _because(when):
+                with self._inexact_too(new.error), _because(when):
                     self._ask_at(point, when)
             except Refused as refused:
                 if self._counts(refused, point):
@@ -207,17 +207,18 @@ class _Recheck:
         self.trial.check_answer(native, point, self.target, when)
 
     @contextmanager
-    def _inexact_too(self) -> Iterator[None]:
-        """Allow for differences, which are less exact elsewhere."""
+    def _inexact_too(self, reference_error: float) -> Iterator[None]:
+        """Allow for differences, the method's or the reference's: they are less exact elsewhere."""
         trial, before, error = self.trial, self.trial.tolerance, self.trial.error
         own = trial.method.tolerance(self.result.cell.dtype)
+        trial.tolerance = max(before, reference_error)
         if own is not None:
             trial.tolerance = max(before, min(INEXACT * own, 0.1))
         try:
             yield
         finally:
             trial.tolerance = before
-            if own is not None:
+            if own is not None or reference_error:
                 trial.error = error
 
     def _counts(self, refused: Refused, point: Point) -> bool:
@@ -238,6 +239,7 @@ class _Recheck:
                 backend,
                 registry.method(name),
                 new,
+                trial=type(self.trial),
             ).result.verdict
             is Verdict.AGREES
             for name in others
@@ -465,20 +467,26 @@ class _Recheck:
         known = {} if self.points is None else self.points.function_s
         key = cell.backend, cell.device
         if key not in known:
-            function = backend.staged(self.target.function)
-            constants = self.target.constants
-
-            def value() -> None:
-                backend.synchronise(function(self.x, *constants))
-
-            value()
-            known[key] = min(_seconds(value, 3) for _ in range(TURNS))
+            ways = (self.target.function, backend.staged(self.target.function))
+            known[key] = min(map(self._function_seconds, ways))
         call_s = min(_seconds(lambda: self.call(self.x), 3) for _ in range(TURNS))
         if known[key] > FASTER * call_s and known[key] - call_s > FEW_S / 10:
             self.cautions.append(
                 f"it is {known[key] / call_s:.2g} times as fast as the function itself: is it "
                 "computed in every call?"
             )
+
+    def _function_seconds(self, function: Callable[..., Native]) -> float:
+        """Return the time of the function's value at x; infinite where it has none this way."""
+
+        def value() -> None:
+            self.trial.backend.synchronise(function(self.x, *self.target.constants))
+
+        try:
+            value()
+        except Exception:  # noqa: BLE001 - what a compiler cannot take may be called step by step
+            return math.inf
+        return min(_seconds(value, 3) for _ in range(TURNS))
 
 
 @contextmanager

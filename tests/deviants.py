@@ -299,7 +299,7 @@ def lazy(make: Callable[[], Any]) -> Lazy:
 
 
 @deviant(
-    "computed when it is read", "its result changes with x after the call", backend=LazyBackend
+    "computed when it is read", "it computes its result when that is read", backend=LazyBackend
 )
 def late(right: Call, target: Target) -> Call:
     return lambda x: lazy(lambda: right(x))
@@ -328,7 +328,7 @@ def finished_later(right: Call, target: Target) -> Call:
         own, into = x.copy(), list[Any]()
 
         def work() -> None:
-            time.sleep(1e-3)
+            time.sleep(1e-2)
             into.append(right(own))
 
         thread = threading.Thread(target=work)

@@ -82,7 +82,7 @@ def test_a_slow_call_is_asked_the_least_and_that_is_noted(monkeypatch: Any) -> N
     monkeypatch.setattr(recheck, "BUDGET_S", 0.0)
     step, result = put_through(Deviant("right", lambda right, target: right, None))
     assert step == "not caught"
-    assert result.notes["not_asked_again"].startswith("at a point near x, with new values in")
+    assert result.notes["not_asked_again"].startswith("at a point near x, whether its")
 
 
 def test_after_later_stretches_the_least_is_asked() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jacbench import affinity, environment
-from jacbench.cell import Cell, Verdict
+from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.channel import Upward
 from jacbench.errors import JacbenchError
 from jacbench.timing import warm_up
@@ -28,6 +28,14 @@ PROTOCOL = 1
 """A driver refuses a worker that speaks another one."""
 WARM_S = 0.1
 """A fifth of this, seconds, goes into the first estimate of a call's time."""
+
+
+class DisprovedError(Exception):
+    """A cell that was timed, and is not what was checked: its result has the verdict."""
+
+    def __init__(self, result: CellResult) -> None:
+        super().__init__(result.reason)
+        self.result = result
 
 
 class Arm:
@@ -44,6 +52,8 @@ class Arm:
         self.harness = Harness(threads, limits, self.given, verify_pins=True)
         self.clock = Clock()
         self.call_s: dict[Cell, float] = {}
+        self.timed: set[Cell] = set()
+        """Cells whose clock ran since they were settled, or asked again."""
         self.tidy = False
 
     def answer(self, command: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,6 +93,7 @@ class Arm:
         """Settle the cell afresh; return its result and the time of a warm call."""
         _fresh_compiler_cache()
         self.harness.settled.pop(cell, None)
+        self.timed.discard(cell)
         settled = self.harness.settle(cell)
         prepare_s = settled.result.prepare_s
         if prepare_s is not None and spoilt:
@@ -161,16 +172,27 @@ class Arm:
             elapsed, waiting = self.clock.since(started)
             seconds.append(elapsed / iterations)
             waited += waiting
-        wall = time.perf_counter() - wall
-        return {
-            "seconds": seconds,
-            "waited_s": waited,
-            "wall_s": wall,
-            "cpu_s": time.process_time() - cpu,
-        }
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        self.timed.add(cell)
+        return {"seconds": seconds, "waited_s": waited, "wall_s": wall, "cpu_s": cpu}
 
     def memory(self, cell: Cell) -> dict[str, Any]:
-        """Return the peak memory of one call; only once every block of the worker is timed."""
+        """Return the peak memory of one call; only once every block of the worker is timed.
+
+        What was timed is asked again first.
+
+        Raises
+        ------
+        DisprovedError
+            Where that is not what was checked.
+        """
+        settled = self.harness.settled[cell]
+        if cell in self.timed and settled.prepared is not None:
+            self.timed.discard(cell)
+            last = settled.prepared.call(settled.x)
+            found = self.harness.ask_again(cell, last, whole=True)
+            if found.verdict is not Verdict.AGREES:
+                raise DisprovedError(found)
         return {"peak_bytes": self.harness.measure_memory(cell)}
 
     def bind(self, cpus: list[int]) -> dict[str, Any]:
@@ -222,6 +244,14 @@ def main() -> None:
             channel.send("answer", **arm.answer(command))
         except JacbenchError as exc:
             channel.send("refused", reason=str(exc))
+        except DisprovedError as exc:
+            told = exc.result
+            channel.send(
+                "failed",
+                reason=told.reason,
+                verdict=str(told.verdict),
+                traceback=told.traceback,
+            )
         except Exception as exc:  # noqa: BLE001 - a call that fails only after many
             from jacbench import scrub  # noqa: PLC0415
 

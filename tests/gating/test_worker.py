@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,6 +75,29 @@ def arm(world: World, monkeypatch: pytest.MonkeyPatch) -> Arm:
     found.harness.settled[ONE] = settled
     found.call_s[ONE] = CALL_S
     return found
+
+
+# Asked again
+
+
+def test_what_was_timed_is_asked_again_before_its_memory(
+    arm: Arm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = replace(result(ONE), verdict=Verdict.DISAGREES, reason="in the last timed call: off")
+    asked = []
+
+    def again(cell: Cell, last: Any, *, whole: bool) -> CellResult:
+        asked.append((cell, whole))
+        return wrong
+
+    monkeypatch.setattr(arm.harness, "ask_again", again)
+    monkeypatch.setattr(arm.harness, "measure_memory", lambda cell: 7)
+    assert arm.memory(ONE) == {"peak_bytes": 7}  # its clock has not run
+    arm.block(ONE, 2, 3)
+    with pytest.raises(worker.DisprovedError) as raised:
+        arm.memory(ONE)
+    assert raised.value.result is wrong
+    assert asked == [(ONE, True)]
 
 
 # Blocks

@@ -24,8 +24,8 @@ agreement(
 )
 agreement(
     "the worst entry is the one that is too large",
-    "np.argmax(np.abs(difference))",
-    "np.argmax(difference)",
+    "shares = np.abs(difference) / _entry_scale(",
+    "shares = difference / _entry_scale(",
 )
 agreement(
     "the entry beside one that is not finite is named",
@@ -41,12 +41,12 @@ agreement(
 trial = CHECKING.of("jacbench/trial.py", "tests/test_trial.py", "tests/test_settle.py")
 trial(
     "the third call is not compared",
-    'again = self._check_answer(third, elsewhere, target, "when asked again for a point")',
+    'again = self.check_answer(third, elsewhere, target, "when asked again for a point")',
     "again = self._arrays(third, target)",
 )
 trial(
     "the second call is not compared",
-    'self._check_answer(second, here, target, "in a second call")',
+    'self.check_answer(second, here, target, "in a second call")',
     "self._arrays(second, target)",
 )
 trial(
@@ -106,6 +106,56 @@ trial(
     "difference = math.hypot(*(float(np.linalg.norm(a.astype(float) - b)) for a, b in pairs))",
     "difference = 0.0",
 )
+
+agreement(
+    "a small row is held to the size of all",
+    "return np.asarray(np.minimum(rows, columns) + floor)",
+    "return np.asarray(np.linalg.norm(terms) + floor)",
+)
+agreement(
+    "single entries are not held",
+    "and self.entry_error <= tolerance",
+    "",
+)
+
+recheck = CHECKING.of("jacbench/recheck.py", "tests/test_recheck.py")
+recheck(
+    "the last timed result is not compared",
+    'self._check(last, self.here, "in the last timed call")',
+    "pass",
+)
+recheck(
+    "results of before may be overwritten by timed calls",
+    'self._kept_are_unchanged(self.trial.kept, "a result of before was overwritten later")',
+    "pass",
+)
+recheck("no new point is asked", "        self._check_far()\n", "")
+recheck(
+    "x may be changed by timed calls",
+    '        self._x_is_unchanged("the timed calls',
+    '        ("the',
+)
+recheck(
+    "any miss at a new point is excused",
+    "if self._counts(refused, point):",
+    "if False:",
+)
+recheck(
+    "no miss at a new point is excused",
+    "if self._counts(refused, point):",
+    "if True:",
+)
+recheck("kept answers pass", "if self._keeps(new):", "if False:")
+recheck(
+    "the process may be changed by what is asked again",
+    "return settle.with_changes(found, changes)",
+    "return found",
+)
+
+new_points = CHECKING.of("jacbench/new_points.py", "tests/test_recheck.py")
+new_points("kinks count at a new point", "return change <= SMOOTH and", "return")
+new_points("the far point has the signs of x", "    if signs:\n", "    if False:\n")
+new_points("the far point has no ties", "    if ties:\n", "    if False:\n")
 
 settle = CHECKING.of("jacbench/settle.py", "tests/test_settle.py")
 settle(

@@ -52,5 +52,5 @@ class Late(SimulatedBench):
         self._late("peak", candidate)
         return super().peak(candidate)
 
-    def changes(self, candidate):
+    def changes(self, candidate, *, again=False):
         return self._late("changes", candidate)

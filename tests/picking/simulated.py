@@ -104,7 +104,7 @@ class SimulatedBench:
         share = 1 if candidate.chunk_size is None else candidate.chunk_size / 200
         return int(planted.peak_bytes * share)
 
-    def changes(self, candidate):
+    def changes(self, candidate, *, again=False):
         return None
 
     def bind(self, cpus):

@@ -158,8 +158,19 @@ class Bench(Protocol):
     def peak(self, candidate: Candidate) -> int | None:
         """Return the peak memory of a call, bytes; once everything is timed."""
 
-    def changes(self, candidate: Candidate) -> str | None:
-        """Return how timed calls of the candidate changed the process, if they did."""
+    def changes(self, candidate: Candidate, *, again: bool = False) -> str | None:
+        """Return how calls of a timed candidate changed the process, if they did.
+
+        Parameters
+        ----------
+        again
+            True to ask it at new points as well, see :mod:`jacbench.recheck`.
+
+        Raises
+        ------
+        LostError
+            Where a call fails now, or what was timed is not what was checked.
+        """
 
     def bind(self, cpus: Sequence[int]) -> None:
         """Bind the process to processors."""

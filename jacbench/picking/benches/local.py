@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import affinity, memory, process_state, registry, scrub, tree
+from jacbench import affinity, memory, process_state, recheck, registry, scrub, tree
 from jacbench.backend import Method, MethodInfo
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.gating.clock import Clock
 from jacbench.harness import Harness, Limits
 from jacbench.interaction import batch_size as samples_of
+from jacbench.new_points import NewPoints
 from jacbench.picking.benches.bench import Entry, Evidence, Look, Offer
 from jacbench.picking.benches.lost import LostError
 from jacbench.picking.examining import evidence, examination
@@ -27,6 +28,8 @@ from jacbench.picking.examining.truth import Truth, settle_large
 from jacbench.picking.given.subject import Subject
 from jacbench.picking.racing.candidate import FORMATS, Candidate
 from jacbench.picking.recipes import through_jacbench
+from jacbench.problem import Problem
+from jacbench.reference import Reference
 from jacbench.settle import guarded, refused
 from jacbench.structure import sparsity
 from jacbench.structure.pattern import Pattern
@@ -90,6 +93,7 @@ class LocalBench:
         )
         self._library = self._harness.backend(self.backend)
         self._gathered: Truth | None = None
+        self._points: NewPoints | None = None
 
     def hold(self, left_s: Callable[[], float]) -> None:
         """Do nothing: what goes on in this process cannot be ended."""
@@ -312,19 +316,43 @@ class LocalBench:
             told = scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}")
             raise LostError(Verdict.FAILED, f"a later call raised {told}") from exc
 
-    def changes(self, candidate: Candidate) -> str | None:
-        """Call the candidate twice more and say how the process changed; it is put back."""
+    def changes(self, candidate: Candidate, *, again: bool = False) -> str | None:
+        """Call the candidate twice more and say how the process changed; it is put back.
+
+        ``again`` asks it at new points too.
+        """
         settled = self._settled[candidate]
         if settled.prepared is None:
             return None
         before = process_state.take(self._library)
+        last = None
         try:
             with self._called_again():
                 for _ in range(2):
-                    settled.prepared.call(settled.x)
+                    last = settled.prepared.call(settled.x)
         finally:
             changes = process_state.put_back(before)
+        if again and changes.reason is None:
+            found = recheck.again(
+                settled, last, self._new_points(), whole=True, threads=self._configure
+            ).result
+            if found.verdict is not Verdict.AGREES:
+                raise LostError(found.verdict, found.reason or str(found.verdict))
         return changes.reason
+
+    def _new_points(self) -> NewPoints:
+        """Return points that nobody has seen, with what is right there by the same evidence."""
+        if self._points is None:
+            looked, subject = self._looked, self.subject
+
+            def rightly(moved: Problem) -> Reference:
+                return evidence.truth(
+                    replace(subject, problem=moved), self.backend, replace(looked, problem=moved)
+                ).reference
+
+            known = self._truth.reference
+            self._points = NewPoints(subject.problem, known, rightly, subject.dtype)
+        return self._points
 
     def bind(self, cpus: Sequence[int]) -> None:
         """Bind every thread of this process."""

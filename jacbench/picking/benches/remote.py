@@ -261,10 +261,11 @@ class RemoteBench:
         peak: int | None = answer["peak_bytes"]
         return peak
 
-    def changes(self, candidate: Candidate) -> str | None:
+    def changes(self, candidate: Candidate, *, again: bool = False) -> str | None:
         """Return how calls change the process."""
         self._present(candidate)
-        answer = self._ask("changes", self._answer_s, candidate=candidate.to_json())
+        told = candidate.to_json()
+        answer = self._ask("changes", self._answer_s, candidate=told, again=again)
         reason: str | None = answer["reason"]
         return reason
 

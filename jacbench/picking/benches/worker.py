@@ -106,9 +106,9 @@ class Worker:
         """Measure the memory of a call."""
         return {"peak_bytes": self.bench.peak(_candidate(candidate))}
 
-    def changes(self, candidate: Mapping[str, Any]) -> dict[str, Any]:
+    def changes(self, candidate: Mapping[str, Any], again: bool = False) -> dict[str, Any]:
         """Say what calls changed."""
-        return {"reason": self.bench.changes(_candidate(candidate))}
+        return {"reason": self.bench.changes(_candidate(candidate), again=again)}
 
     def code(self, candidate: Mapping[str, Any]) -> dict[str, Any]:
         """Return the lines to paste."""

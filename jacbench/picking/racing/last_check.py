@@ -1,4 +1,4 @@
-"""The last check of a pick: the memory it takes, and the trace it leaves on its process."""
+"""The last check of a pick: its memory, its traces, and whether what was timed is right."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from jacbench.picking.racing.field import Field, Known
 from jacbench.picking.racing.measuring import Measuring
 from jacbench.picking.racing.sampling import SLOW_S
 
+AGAIN_S, AGAIN_CALLS = 4.0, 40
+"""Seconds, beside so many calls, that are left where a pick is asked again at new points."""
 CALLS = 4
 """Calls that the last check takes: two for the memory, two for the traces."""
 
@@ -55,7 +57,8 @@ class LastCheck:
         if (too_much := self._too_much(picked)) is not None:
             picked.lose(LostError(Verdict.TOO_LARGE, too_much))
         elif not picked.lost:
-            _look_for_traces(picked)
+            again = self._budget.left() > AGAIN_S + AGAIN_CALLS * call_s
+            _look_for_traces(picked, again=again)
         return not picked.lost
 
     def _too_much(self, picked: Known) -> str | None:
@@ -79,10 +82,10 @@ def _weigh(known: Known) -> None:
         known.result = replace(known.result, peak_bytes=peak)
 
 
-def _look_for_traces(picked: Known) -> None:
-    """Call it again; it is lost where that fails, or changes its process."""
+def _look_for_traces(picked: Known, *, again: bool) -> None:
+    """Call it again; it is lost where that fails, is wrong, or changes its process."""
     try:
-        changed = picked.bench.changes(picked.candidate)
+        changed = picked.bench.changes(picked.candidate, again=again)
     except LostError as exc:
         picked.lose(exc)
     else:

@@ -8,12 +8,16 @@ import warnings
 import numpy as np
 import pytest
 
+from jacbench import registry
+from jacbench.backend import Prepared
 from jacbench.cell import Verdict
 from jacbench.errors import JacbenchError
 from jacbench.picking.benches.local import LocalBench
 from jacbench.picking.benches.lost import LostError
+from jacbench.picking.examining import right
 from jacbench.picking.racing.candidate import Candidate
 from tests.picking import planted
+from tests.planting import Wrapped
 
 anp = pytest.importorskip("autograd.numpy")
 
@@ -152,6 +156,73 @@ def test_what_timed_calls_change_is_told_and_put_back():
     f.does = lambda: np.seterr(divide="raise")
     assert "numpy's error handling" in made.changes(JACOBIAN)
     assert np.geterr() == before
+
+
+def lying(made, make):
+    """Enter the method as somebody makes it of the right one; evidence comes from right ones."""
+    made.evidence()
+    lies = Wrapped(
+        registry.method(JACOBIAN.method),
+        lambda inner, target: Prepared(make(inner.prepare(target).call)),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "method", lambda name: lies)
+        assert made.enter(JACOBIAN).result.verdict is Verdict.AGREES
+
+
+def later(true):
+    calls = [0]
+
+    def call(x):
+        calls[0] += 1
+        return true(x) * (1.0 if calls[0] < 150 else 1.001)
+
+    return call
+
+
+def negative(true):
+    return lambda x: true(x) * (1.001 if (x < 0).any() else 1.0)
+
+
+def keeps(true):
+    kept = {}
+
+    def call(x):
+        if x.tobytes() not in kept:
+            kept[x.tobytes()] = true(x)
+        return kept[x.tobytes()].copy()
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (later, "in the last timed call: "),
+        (negative, "at a new point, far from those it was checked at: "),
+        (keeps, "it keeps answers: the function is evaluated at a new x"),
+    ],
+)
+@pytest.mark.parametrize("by_products", [False, True])
+def test_who_lied_to_the_clock_is_lost_once_it_is_asked_again(make, told, by_products, monkeypatch):
+    if by_products:
+        monkeypatch.setattr(right, "SMALL", 0)
+    made = bench(x=np.array([0.7, 1.3, 0.4]))
+    lying(made, make)
+    made.block(JACOBIAN, 8, 20)
+    assert made.changes(JACOBIAN) is None
+    with pytest.raises(LostError, match=told) as lost:
+        made.changes(JACOBIAN, again=True)
+    assert lost.value.verdict is Verdict.DISAGREES
+
+
+@pytest.mark.parametrize("by_products", [False, True])
+def test_who_is_right_stays_when_it_is_asked_again(by_products, monkeypatch):
+    if by_products:
+        monkeypatch.setattr(right, "SMALL", 0)
+    made = bench(x=np.array([0.7, 1.3, 0.4]))
+    assert made.enter(JACOBIAN).result.verdict is Verdict.AGREES
+    assert made.changes(JACOBIAN, again=True) is None
 
 
 def test_warnings_of_timed_calls_are_not_shown_again():
