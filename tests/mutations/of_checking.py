@@ -24,8 +24,8 @@ agreement(
 )
 agreement(
     "the worst entry is the one that is too large",
-    "shares = np.abs(difference) / _entry_scale(",
-    "shares = difference / _entry_scale(",
+    "beyond = np.maximum(np.abs(difference) - atol, 0.0)",
+    "beyond = np.maximum(difference - atol, 0.0)",
 )
 agreement(
     "the entry beside one that is not finite is named",
