@@ -146,6 +146,9 @@ class Bench(Protocol):
             Where its process cannot be started again.
         """
 
+    def ready(self, candidate: Candidate) -> bool:
+        """Say whether it can be called now; False where it has to be prepared again before."""
+
     def block(self, candidate: Candidate, repeats: int, iterations: int) -> Sequence[float]:
         """Return ``repeats`` times of a call, seconds, each a mean over ``iterations``.
 

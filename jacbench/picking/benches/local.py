@@ -264,6 +264,10 @@ class LocalBench:
             memory_bytes=self._memory_bytes,
         )
 
+    def ready(self, candidate: Candidate) -> bool:
+        """Say that it was prepared: what is prepared here stays."""
+        return candidate in self._settled
+
     def block(self, candidate: Candidate, repeats: int, iterations: int) -> list[float]:
         """Time calls of a candidate that agrees, after one to warm up."""
         settled = self._settled[candidate]

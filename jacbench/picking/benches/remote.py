@@ -89,6 +89,8 @@ class RemoteBench:
         self._cpus: list[int] = []
         self._at_rest: int | None = None
         self._left_s: Callable[[], float] = lambda: math.inf
+        self._codes: dict[Candidate, list[str]] = {}
+        self._fingerprint: Mapping[str, Any] | None = None
         self.described: Mapping[str, Any] = {}
 
     # --- starting, and starting again ---
@@ -188,6 +190,7 @@ class RemoteBench:
     def offers(self) -> list[Offer]:
         """Return every candidate."""
         found = self._ask("offers", self._limits.answer_s)["offers"]
+        self.fingerprint()
         return [
             Offer(**{**offer, "candidate": Candidate.from_json(offer["candidate"])})
             for offer in found
@@ -202,6 +205,11 @@ class RemoteBench:
         except LostError as exc:
             return self._without(candidate, exc.verdict, exc.reason)
         self._entered.add(candidate)
+        if found["call_s"] is not None:
+            # kept, so that no other worker has to be started for it should this one be lost
+            self._codes[candidate] = self._ask(
+                "code", self._limits.answer_s, candidate=candidate.to_json()
+            )["lines"]
         result = CellResult.from_json(found["result"])
         return Entry(
             candidate=candidate, result=result, call_s=found["call_s"], start_s=found["start_s"]
@@ -242,6 +250,10 @@ class RemoteBench:
             told = f"prepared again in another process, it {result.verdict}: {result.reason}"
             raise LostError(result.verdict, told)
 
+    def ready(self, candidate: Candidate) -> bool:
+        """Say whether there is a worker that has prepared it."""
+        return self._worker is not None and candidate in self._entered
+
     def block(self, candidate: Candidate, repeats: int, iterations: int) -> list[float]:
         """Time some calls."""
         self._present(candidate)
@@ -271,11 +283,9 @@ class RemoteBench:
 
     def code(self, candidate: Candidate) -> list[str]:
         """Return the lines to paste."""
-        self._present(candidate)
-        lines: list[str] = self._ask("code", self._limits.answer_s, candidate=candidate.to_json())[
-            "lines"
-        ]
-        return lines
+        if candidate not in self._codes:
+            self._present(candidate)
+        return self._codes[candidate]
 
     def bind(self, cpus: Sequence[int]) -> None:
         """Bind the worker to processors, and any that follows it."""
@@ -286,8 +296,9 @@ class RemoteBench:
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return machine, versions and settings."""
-        found: Mapping[str, Any] = self._ask("fingerprint", self._limits.answer_s)["fingerprint"]
-        return found
+        if self._fingerprint is None or self._worker is not None:
+            self._fingerprint = self._ask("fingerprint", self._limits.answer_s)["fingerprint"]
+        return self._fingerprint
 
     def close(self) -> None:
         """End the worker and all that it started."""

@@ -34,6 +34,13 @@ ENTERING_CALLS = 5
 """Calls of a candidate that checking it takes: three to compare, two to warm up."""
 PROBING_CALLS = 40
 """Calls of the function that looking for a structure takes, about."""
+LOOKING_SHARE = 0.4
+"""Share of the time limit in which structure may be looked for before plain methods are tried."""
+TODAY_SHARE = 0.5
+"""Share of the time left that what is used today may take to enter after others: one that takes
+longer may take the process of those with it, which then have to be prepared again."""
+LIKELY = 4.0
+"""Times what it takes at the least that a loop is likely to take: two calls a pass."""
 FIRST_SHARE = 0.1
 """Share of the time left that what is used today may take to enter before all others."""
 NO_TIME = "no time"
@@ -103,9 +110,11 @@ class Entering:
         return True
 
     def _enter_in_turn(self, waiting: Sequence[Known]) -> None:
-        for known in waiting:
-            if self._runner.stopped.is_set():
-                return
+        waiting = list(waiting)
+        while waiting and not self._runner.stopped.is_set():
+            # anew each time: what comes first depends on how much time is left
+            waiting.sort(key=self._outlook)
+            known = waiting.pop(0)
             if (spared := self._not_worth(known)) is not None:
                 known.fate, known.reason = spared
             else:
@@ -120,12 +129,14 @@ class Entering:
     def enter(self, known: Known) -> None:
         """Prepare and check one; its entry, or why there is none, is noted."""
         self._tell(f"checking {known.candidate.label}")
+        begun = time.monotonic()
         try:
             with self._compiling() if known.offer.compiled else nullcontext():
                 entry = known.bench.enter(known.candidate, self._entering_s(known))
         except JacbenchError as exc:  # what it is held against, or its process, is not to be had
             known.fate, known.reason = str(Verdict.FAILED), scrub.one_line(exc, 300)
             return
+        known.entering_s = time.monotonic() - begun
         known.entry, known.result, known.call_s = entry, entry.result, entry.call_s
         if entry.call_s is None:
             known.fate, known.reason = str(entry.result.verdict), entry.result.reason
@@ -147,9 +158,11 @@ class Entering:
             return max(GRACE_S, terms.compile_limit_s - self._compiled_s)
         # what is used today may take long to compare with, once there is something to compare
         seen = self._field.best_s(known.format) is not None
-        share = 1.0 if seen and self._field.is_today(known.offer) else ONE_SHARE
-        may_s = max(LEAST_ENTERING_S, share * terms.time_limit_s)
-        return max(GRACE_S, min(may_s, self._budget.left()))
+        left = self._budget.left()
+        if seen and self._field.is_today(known.offer):
+            return max(GRACE_S, TODAY_SHARE * left)
+        may_s = max(LEAST_ENTERING_S, ONE_SHARE * terms.time_limit_s)
+        return max(GRACE_S, min(may_s, left))
 
     # --- in which order ---
 
@@ -158,11 +171,12 @@ class Entering:
         waiting = [k for k in self._field if k.entry is None and not k.fate]
         return sorted(waiting, key=self._outlook)
 
-    def _outlook(self, known: Known) -> tuple[float, bool]:
-        """Return a rough guess of the time of a call: loops come last.
+    def _outlook(self, known: Known) -> tuple[int, float, bool]:
+        """Return a place in the order, and a rough guess of the time of a call: loops come last.
 
         What has to find a structure first comes after plain methods of the cheaper mode: in a
-        short time one of those is a better answer than none.
+        short time one of those is a better answer than none. Where so many passes would take much
+        of the time, it comes before them: looking takes a few calls, whatever the passes.
         """
         offer = known.offer
         special = bool(offer.structure) or known.format != "dense"
@@ -171,11 +185,21 @@ class Entering:
         guess = share * self._passes.get(offer.mode, fewest) * self._of_call_s(known)
         soon = FIRST_SHARE * self._budget.left()
         slow = PROBING_CALLS * self._of_call_s(known) > soon
-        quick = ENTERING_CALLS * self._least_s(known) < soon
+        quick = ENTERING_CALLS * LIKELY * self._least_s(known) < soon
+        passes = min(self._passes.values(), default=1)
+        early = self._budget.left(LOOKING_SHARE) > 0
+        if (
+            special
+            and early
+            and not slow
+            and ENTERING_CALLS * passes * self._of_call_s(known) > soon
+        ):
+            # samples save passes by their number, which may be two
+            return 0, guess * (10 if offer.structure == "samples" else 1), special
         if self._field.is_today(offer) and (slow or quick):
-            return -1.0, False  # whatever becomes of the others, that is known
+            return 1, 0.0, False  # whatever becomes of the others, that is known
         last = bool(offer.eager_form_of) or (slow and bool(offer.structure))
-        return math.inf if last else guess, special
+        return 2, math.inf if last else guess, special
 
     def _least_s(self, known: Known) -> float:
         """Return what a loop over passes takes at the least, seconds; 0 for what is no loop.
@@ -224,8 +248,8 @@ class Entering:
 
     def _too_long(self, known: Known) -> str | None:
         """Return why there is no time even to check a loop, or None."""
-        least = self._least_s(known)
-        if ENTERING_CALLS * least <= max(0.0, self._budget.left()):
+        likely = ENTERING_CALLS * LIKELY * self._least_s(known)
+        if likely <= max(0.0, self._budget.left()):
             return None
         return (
             f"{self._at_least(known)}, and it is called {ENTERING_CALLS} times to be checked: "

@@ -24,6 +24,8 @@ class Known:
         What its library says of it, and where it is checked and timed.
     entry
         How it was checked; None: not yet.
+    entering_s
+        What that took, seconds: what it takes again where its process is lost.
     lost
         True where it failed only after that.
     fate, reason
@@ -42,6 +44,7 @@ class Known:
     offer: Offer
     bench: Bench
     entry: Entry | None = None
+    entering_s: float = 0.0
     lost: bool = False
     fate: str = ""
     reason: str | None = None
@@ -65,6 +68,11 @@ class Known:
     def agrees(self) -> bool:
         """Whether it was found right, and can still be called."""
         return self.entry is not None and self.entry.call_s is not None and not self.lost
+
+    @property
+    def again_s(self) -> float:
+        """What it takes before it can be called now, seconds: it may have to be prepared again."""
+        return 0.0 if self.bench.ready(self.candidate) else self.entering_s
 
     def lose(self, exc: LostError) -> None:
         """Take it out, with the verdict of what it was lost by."""

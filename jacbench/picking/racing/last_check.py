@@ -51,7 +51,8 @@ class LastCheck:
     def _passes(self, picked: Known) -> bool:
         """Say whether a pick stays: within its memory, and without a trace on its process."""
         call_s = picked.call_s or 0.0
-        if call_s > SLOW_S and self._budget.left() < CALLS * call_s:
+        left = self._budget.left() - picked.again_s
+        if left < 0 < picked.again_s or (call_s > SLOW_S and left < CALLS * call_s):
             return True
         _weigh(picked)
         if (too_much := self._too_much(picked)) is not None:

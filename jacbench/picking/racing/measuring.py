@@ -77,10 +77,10 @@ class Measuring:
 
     def has_time(self, known: Known, visit: int = 0) -> bool:
         """Say whether to measure one now: a slow one less often, and within the time limit."""
-        call_s = known.call_s or 0.0
+        call_s, left = known.call_s or 0.0, self._budget.left() - known.again_s
         if call_s > SLOW_S:
-            return visit < SLOW_VISITS and self._budget.left() > 2 * call_s
-        return not visit or self._budget.left() > 0
+            return visit < SLOW_VISITS and left > 2 * call_s
+        return left > 0 or (not visit and not known.again_s)
 
     def fill(self, form: str) -> None:
         """Let somebody else take the place of a pick that was lost, and measure it."""

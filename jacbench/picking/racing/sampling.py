@@ -34,7 +34,11 @@ def block(known: Known) -> float:
 def block_s(known: Known) -> float:
     """Return what a block of it will take, seconds: where it is slow, two calls."""
     call_s = known.call_s or SAMPLE_S
-    return call_s + (call_s if call_s > 10 * SAMPLE_S else REPEATS * max(call_s, SAMPLE_S))
+    return (
+        known.again_s
+        + call_s
+        + (call_s if call_s > 10 * SAMPLE_S else REPEATS * max(call_s, SAMPLE_S))
+    )
 
 
 def stretch(known: Known) -> list[float]:

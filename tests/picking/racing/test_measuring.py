@@ -34,3 +34,34 @@ def test_a_slow_one_has_fewer_visits_and_all_are_paired():
     assert row(made, "a").result.visits == SLOW_VISITS
     assert row(made, "b").ratio.estimate == pytest.approx(1.5, rel=0.02)
     assert made.speedup.pairs == SLOW_VISITS
+
+
+class Gone(SimulatedBench):
+    """A bench whose process is lost once all have entered: all have to be prepared again."""
+
+    def __init__(self, *planted, clock, **options):
+        super().__init__(*planted, **options)
+        self.clock, self.again = clock, []
+
+    def enter(self, candidate, time_limit_s=None):
+        self.clock[0] += 8.0
+        return super().enter(candidate, time_limit_s)
+
+    def ready(self, candidate):
+        return len(self.entered) < len(self.planted)
+
+    def block(self, candidate, repeats, iterations):
+        self.again.append(candidate)
+        return super().block(candidate, repeats, iterations)
+
+
+def test_what_would_have_to_be_prepared_again_is_not_measured_beyond_the_time(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    bench = Gone(Planted("a", 1e-5), Planted("b", 2e-5), clock=now)
+    made = run(bench, time_limit_s=20.0)
+    assert bench.again == []
+    assert made.picks()["dense"].method == "a"
+    assert row(made, "a").result.median_s is None
+    assert row(made, "b").fate == "open"
+    assert not made.decided
