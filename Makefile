@@ -43,7 +43,6 @@ power: $(VENV)/.installed
 	$(BIN)/jacbench gate --self-test --pairs 200 --cells 72 --neighbours 2
 
 worth: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sparse]'
 	$(BIN)/python benchmarks/structure.py
 	$(BIN)/python benchmarks/products.py
 	$(BIN)/python benchmarks/habits.py
@@ -57,7 +56,7 @@ pages: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jacbench needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,flax,equinox,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,flax,equinox,sparse,dev]'
 	touch $@
 
 clean:

@@ -248,7 +248,8 @@ class Trial:
 
     def _check_calls(self, prepared: Prepared, target: Target, x: Native, other: Native) -> float:
         here, elsewhere = self.reference.here, self.reference.elsewhere
-        unchanged = [self.backend.to_numpy(leaf) for leaf in tree.leaves(other)]
+        given = [*tree.leaves(other), *tree.leaves(x)]
+        unchanged = [self.backend.to_numpy(leaf) for leaf in given]
 
         start = time.perf_counter()
         first = prepared.call(other)
@@ -281,7 +282,7 @@ class Trial:
                 "array of its own",
                 error=_finite(self.error),
             )
-        for before, leaf in zip(unchanged, tree.leaves(other), strict=True):
+        for before, leaf in zip(unchanged, given, strict=True):
             if not np.array_equal(before, self.backend.to_numpy(leaf)):
                 raise Refused(Verdict.DISAGREES, "the call changed its input")
         return first_call_s

@@ -44,6 +44,25 @@ def test_error_of_a_zero_reference_is_absolute() -> None:
     assert agreement.compare(np.zeros((2, 2)), np.zeros((2, 2))).within(0)
 
 
+@given(st.floats(1e-10, 1e-3))
+def test_just_beyond_the_tolerance_is_beyond_it(tolerance: float) -> None:
+    assert agreement.compare((1 + 0.99 * tolerance) * R, R).within(tolerance)
+    assert not agreement.compare((1 + 1.01 * tolerance) * R, R).within(tolerance)
+
+
+@given(st.floats(0.0, 20.0))
+def test_a_scale_counts_where_it_is_larger_than_the_norm(scale: float) -> None:
+    found = agreement.compare(spoiled(0, 1, 0.5), R, scale)
+    assert found.error == pytest.approx(0.5 / max(5.0, scale))
+
+
+def test_the_worst_entry_may_be_too_small() -> None:
+    J = spoiled(1, 1, 3.0)
+    J[0, 0] += 0.5
+    found = agreement.compare(J, R)
+    assert (found.row, found.column, found.value, found.expected) == (1, 1, 3.0, 4.0)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_never_agrees(value: float) -> None:
     found = agreement.compare(spoiled(1, 2, value), R)

@@ -581,3 +581,27 @@ def test_whatever_two_runs_hold_is_compared(base: Run, new: Run) -> None:
     for row in found.rows:
         ratios = [getattr(row, q).ratio for q in ("time", "preparation", "memory", "error")]
         assert all(ratio is None or math.isfinite(ratio) for ratio in ratios)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "iqr", "outcome"),
+    [
+        (1.3, 0.05, Outcome.SLOWER),
+        (1.3, 1.0, Outcome.INCONCLUSIVE),  # twice as noisy as it is slower
+        (1.05, 0.02, Outcome.SAME),
+        (1.05, 0.3, Outcome.INCONCLUSIVE),
+        (1.0, 0.5, Outcome.INCONCLUSIVE),  # the estimate alone would say the same
+        (1 / 1.3, 0.05, Outcome.FASTER),
+        (1 / 1.3, 1.0, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_the_interval_decides_and_not_the_estimate(
+    ratio: float, iqr: float, outcome: Outcome
+) -> None:
+    base, new = (
+        samples.run(agrees("a.b", median, iqr_s=iqr * median, rounds=50), visits={})
+        for median in (1e-5, ratio * 1e-5)
+    )
+    row = only(compare(base, new))
+    assert row.outcome is outcome
+    assert row.fails is (outcome is Outcome.SLOWER)

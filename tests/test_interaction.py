@@ -483,3 +483,28 @@ def test_a_batch_norm_layer_of_torch() -> None:
     J = jb.batch_jacobian(layer.eval(), x, "torch.sum-trick")
     slope = np.diag((layer.running_var + layer.eps).numpy() ** -0.5)
     assert np.allclose(J.numpy(), np.broadcast_to(slope, J.shape), rtol=1e-13)
+
+
+def test_a_coupling_that_is_dead_at_x_is_seen_at_the_second_point() -> None:
+    def gated(xp: Any, x: Any) -> Any:
+        return x + xp.maximum(-x[:1], 0.0 * x[:1])
+
+    def by_hand(x: np.ndarray) -> np.ndarray:
+        J = np.eye(x.size)
+        open_gates = (x[0] < 0).astype(float)
+        for k, gate in enumerate(open_gates):
+            J[k :: x.shape[1], k] -= gate
+        return J
+
+    x = np.array([[1.0, 2.0], [0.5, -0.7], [1.5, 0.3]])
+    there = x * np.array([[1.0, -1.0], [1.0, 1.0], [1.0, 1.0]])
+    problem = Problem(
+        name="gated", function=gated, x=x, elsewhere=there, jacobian=by_hand, in_axes=(0,)
+    )
+    found = interaction.of_problem(problem, reference(problem, "float64"), "numpy")
+    assert found is not None
+    assert found.startswith("samples interact: the outputs of sample")
+    shut = Problem(
+        name="shut", function=gated, x=x, elsewhere=2 * x, jacobian=by_hand, in_axes=(0,)
+    )
+    assert interaction.of_problem(shut, reference(shut, "float64"), "numpy") is None

@@ -283,3 +283,13 @@ def test_factors_multiply_to_the_jacobian():
     assert (outer.shape, inner.shape) == ((64, 2), (2, 64))
     whole = jacbench.jacobian(f, x, "jax.jacrev")
     np.testing.assert_allclose(outer @ inner, whole, rtol=1e-4, atol=1e-4)
+
+
+def test_a_place_that_is_zero_at_x_alone_is_found_beside_it():
+    def f(x):
+        return anp.concatenate([x[:1] * x[1:2], x[1:]])
+
+    x = np.array([0.0, *X[1:]])
+    made = jacbench.prepare(f, x, "autograd.coloured-csr", guard="off")
+    J = made(X).toarray()
+    assert J[0, 1] == X[0]

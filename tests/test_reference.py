@@ -319,3 +319,19 @@ def test_other_outputs_at_the_second_point() -> None:
 def test_not_finite_at_the_second_point_only() -> None:
     problem = make(lambda xp, x, A: xp.log(x), x=np.ones(2), elsewhere=np.array([1.0, -1.0]))
     assert "its function returned nan at y[1]" in refused(problem)
+
+
+@pytest.mark.filterwarnings("ignore:Casting complex values:numpy.exceptions.ComplexWarning")
+@pytest.mark.parametrize("index", range(3))
+def test_one_direction_that_confirms_is_not_enough(index: int) -> None:
+    # the complex step loses a part of the slope, which one of the random directions does not see
+    rng = np.random.default_rng(0)
+    seen = [rng.standard_normal(3) for _ in range(3)][index]
+    w = np.cross(seen, [1.0, -2.0, 0.5])
+
+    def loses_a_part(xp: Any, x: Any, A: Any) -> Any:
+        return A @ x + np.asarray(x.real) @ w
+
+    found = reference(make(loses_a_part), "float64")
+    for point in (found.here, found.elsewhere):
+        assert distance(point.jacobian, A + w) < 1e-6

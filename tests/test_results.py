@@ -487,3 +487,40 @@ def test_a_run_has_one_file_however_often_it_is_saved(tmp_path: Path) -> None:
     for final in (False, False, True):
         store(run, final=final)
     assert [run.path] == list(tmp_path.iterdir())
+
+
+@given(
+    stretches=st.lists(
+        st.tuples(st.integers(1, 9), st.integers(1, 50), st.floats(1e-9, 1e-3)), min_size=1
+    )
+)
+def test_processor_time_is_that_of_a_call_over_all_of_them(
+    stretches: list[tuple[int, int, float]],
+) -> None:
+    pooled = results.pooled(
+        samples.agrees(),
+        [
+            results.Stretch(samples=[1e-5] * rounds, iterations=iterations, cpu_s=cpu_s)
+            for rounds, iterations, cpu_s in stretches
+        ],
+    )
+    calls = sum(rounds * iterations for rounds, iterations, _ in stretches)
+    spent_s = sum(rounds * iterations * cpu_s for rounds, iterations, cpu_s in stretches)
+    assert pooled.cpu_s == pytest.approx(spent_s / calls)
+
+
+@given(st.floats(1e-9, 1e3))
+def test_samples_are_kept_to_six_digits(second: float) -> None:
+    result = samples.agrees()
+    run = samples.run(result, visits={result.cell: [[second, 2 * second]]})
+    (row,) = results.document(run, OPTIONS)["benchmarks"]
+    assert row["stats"]["data"] == pytest.approx([second, 2 * second], rel=5e-6)
+
+
+def test_what_is_untimed_keeps_no_figure_of_a_time() -> None:
+    timed = samples.agrees(cpu_s=1e-5, device_s=1e-6, visits=3)
+    found = results.untimed(timed)
+    left = {name for name, value in vars(found).items() if value not in (None, {}, ())}
+    assert not left & {"median_s", "low_s", "high_s", "iqr_s", "cpu_s", "device_s", "visits"}
+    assert not left & {"rounds", "iterations", "outliers"}
+    assert (found.prepare_s, found.error) == (timed.prepare_s, timed.error)

@@ -590,3 +590,63 @@ def test_no_hand_written_jacobian_is_unsupported() -> None:
     assert result.verdict is Verdict.UNSUPPORTED
     assert result.reason == "problem 'mine' has no hand-written Jacobian"
     assert (result.m, result.n) == (2, 2)
+
+
+# --- what a call returns and touches ---
+
+
+def test_a_result_in_another_dtype_is_told() -> None:
+    result = verdict_on(lambda x, A: jacobian(x, A).astype(np.float32)).result
+    assert result.verdict is Verdict.DISAGREES
+    assert result.reason == "the result is float32 in a float64 cell"
+    wide = verdict_on(lambda x, A: jacobian(x, A).astype(np.float64), dtype="float32").result
+    assert wide.reason == "the result is float64 in a float32 cell"
+
+
+def test_as_many_numbers_in_another_shape_are_told() -> None:
+    result = verdict_on(lambda x, A: jacobian(x, A).reshape(6, 1)).result
+    assert result.verdict is Verdict.DISAGREES
+    assert (result.reason or "").startswith("native shape (6, 1), but the method declares")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_input_that_is_changed_for_good_is_told(number: int) -> None:
+    calls = []
+
+    def changes(x: Any, A: Any) -> Any:
+        calls.append(x)
+        J = jacobian(x, A)
+        if len(calls) == number:
+            x["w"] += 0.5
+        return J
+
+    result = verdict_on(changes).result
+    assert result.verdict is not Verdict.AGREES
+
+
+def test_the_last_call_too_may_not_change_its_input() -> None:
+    calls = []
+
+    def changes(x: Any, A: Any) -> Any:
+        calls.append(x)
+        J = jacobian(x, A)
+        if len(calls) >= 3:
+            x["w"] += 0.5
+        return J
+
+    assert "changed its input" in (verdict_on(changes).result.reason or "")
+
+
+def test_a_value_that_differs_at_the_second_point_alone_is_told() -> None:
+    apart = []
+
+    def differs(xp: Any, x: Any, A: Any) -> Any:
+        there = not np.array_equal(x["w"], X["w"])
+        return function(xp, x, A) + 1e-6 * (bool(apart) and there)
+
+    problem = Problem(name="mine", function=differs, x=X, constants=(A,), jacobian=jacobian)
+    right = reference(problem, "float64")
+    apart.append(True)
+    result = settle(cell(), problem, registry.load("numpy"), Told(jacobian), right).result
+    assert result.verdict is Verdict.DISAGREES
+    assert (result.reason or "").startswith("the function's value differs")

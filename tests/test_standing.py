@@ -239,3 +239,26 @@ def test_the_second_point_is_known_to_be_drawn() -> None:
     drawn = Problem(name="mine", function=lambda xp, x: x, x=X)
     assert drawn.draws_elsewhere
     assert not dataclasses.replace(drawn, elsewhere=X + 1).draws_elsewhere
+
+
+def test_a_witness_that_gives_no_number_says_nothing() -> None:
+    pytest.importorskip("autograd")
+    from autograd.extend import defjvp, defvjp, primitive
+
+    square = primitive(lambda x: x**2)
+    defvjp(square, lambda ans, x: lambda g: np.nan * g)
+    defjvp(square, lambda g, ans, x: 2 * g * x)
+    found = in_autograd(square)
+    assert (found.kind, found.error) == ("consensus", 0.0)
+    assert np.array_equal(found.here.jacobian, np.diag(2 * X))
+
+
+def test_one_method_alone_does_not_stand_where_differences_cannot_tell() -> None:
+    pytest.importorskip("autograd")
+    from autograd.extend import defvjp, primitive
+
+    # neighbouring values scatter by a thousandth, and there is no second mode
+    rough = primitive(lambda x: np.sin(x) + 1e-3 * np.sin(1e9 * x))
+    defvjp(rough, lambda ans, x: lambda g: g * np.cos(x))
+    with pytest.raises(JacbenchError, match=r"what is right cannot be told: .* alone says so"):
+        in_autograd(rough)

@@ -402,3 +402,46 @@ def test_the_command_line_says_so_and_ends_with_status_0(tmp_path: Path) -> None
         (name, "unsupported", reason) for name, reason in STRANGE.items()
     }
     assert {c["backend"] for c in cells} >= {"numpy"}
+
+
+# --- every call counts ---
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_each_of_the_calls_is_compared(number: int) -> None:
+    calls = []
+
+    def spoilt(made: Any, target: Target, x: Any) -> Any:
+        calls.append(x)
+        return made + 1e-9 * (len(calls) == number)
+
+    result = verdict_on(Told(right, native=spoilt)).result
+    assert result.verdict is Verdict.DISAGREES
+    assert len(calls) >= number
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_error_is_that_of_the_worst_call(number: int) -> None:
+    calls = []
+
+    def nearly(made: Any, target: Target, x: Any) -> Any:
+        calls.append(x)
+        return made * (1 + 4e-13 * (len(calls) == number))
+
+    result = verdict_on(Told(right, native=nearly)).result
+    assert result.verdict is Verdict.AGREES
+    assert result.error == pytest.approx(4e-13, rel=0.01, abs=0)
+
+
+@pytest.mark.parametrize("operator", ["vjp", "jvp"])
+def test_a_vector_counts_as_the_dtype_holds_it(operator: str) -> None:
+    # of the identity: every product is the vector itself, and exactly so
+    problem = Problem(
+        name="mine",
+        function=lambda xp, x: x,
+        x=np.array([0.5, -1.25, 2.0]),
+        jacobian=lambda x: np.eye(3),
+    )
+    method = Told(lambda x: np.eye(3, dtype=x.dtype), operator)
+    result = verdict_on(method, problem, "float32").result
+    assert (result.verdict, result.error) == (Verdict.AGREES, 0.0)

@@ -170,6 +170,15 @@ def test_inputs_of_very_different_sizes() -> None:
     assert found == pytest.approx(np.cos(0.5) + 1e-4, rel=1e-8)
 
 
+@pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-15), ("float32", 1e-7)])
+def test_differences_divide_by_the_width_really_taken(dtype: str, limit: float) -> None:
+    # of the identity: the ends are off by their rounding, and so is the width that is meant
+    x = np.random.default_rng(5).uniform(0.5, 3.0, 20)
+    problem = Problem(name="identity", function=lambda xp, x: x, x=x)
+    J = prepare("numpy.central-difference", problem, dtype=dtype).call(single(x, dtype))
+    assert np.abs(J - np.eye(20)).max() <= limit
+
+
 @pytest.mark.parametrize("method", ["numpy.central-difference", "numpy.complex-step"])
 def test_an_input_in_fortran_order(method: str) -> None:
     # a flat view of a copy in the same order would be a copy again: no entry would move

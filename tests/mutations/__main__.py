@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from tests.mutations.mutation import Mutation
@@ -55,8 +54,11 @@ def outcomes(mutations: Sequence[Mutation], jobs: int, limit_s: float) -> list[O
 
         with ThreadPoolExecutor(jobs) as pool:
             running = pool.map(tried, mutations)
-            told = Console(stderr=True)
-            found = list(track(running, "mutating", total=len(mutations), console=told))
+            found = []
+            for mutation, outcome in zip(mutations, running, strict=True):
+                found.append(outcome)
+                line = f"{len(found)}/{len(mutations)} {outcome.what}: {mutation.name}"
+                print(line, file=sys.stderr, flush=True)
         return _told_apart(found, first, limit_s)
 
 

@@ -38,33 +38,43 @@ agreement(
     '("float32", "cpu"): 2e-3',
 )
 
-trial = CHECKING.of("jacbench/trial.py", "tests/test_trial.py", "tests/test_settle.py")
+trial = CHECKING.of("jacbench/trial.py", "tests/test_settle.py")
 trial(
     "the third call is not compared",
     'again = self.check_answer(third, elsewhere, target, "when asked again for a point")',
     "again = self._arrays(third, target)",
+    "tests/test_trial.py::test_each_of_the_calls_is_compared",
 )
 trial(
     "the second call is not compared",
     'self.check_answer(second, here, target, "in a second call")',
     "self._arrays(second, target)",
+    "tests/test_trial.py::test_each_of_the_calls_is_compared",
 )
 trial(
     "the last call's error alone is kept",
     "self.error = max(self.error, comparison.error)",
     "self.error = comparison.error",
+    "tests/test_trial.py::test_the_error_is_that_of_the_worst_call",
 )
 trial("the device is not checked", "if found != asked:", "if False:")
 trial(
     "the vector is not rounded to the dtype",
     "rounded = [part.astype(self.result.cell.dtype) for part in self.vector]",
     "rounded = list(self.vector)",
+    "tests/test_trial.py::test_a_vector_counts_as_the_dtype_holds_it",
 )
-trial("a result that is overwritten passes", "if overwritten:", "if False:")
+trial(
+    "a result that is overwritten passes",
+    "if overwritten:",
+    "if False:",
+    "tests/test_trial.py::test_other_faults_are_found_beside_a_known_one",
+)
 trial(
     "an input that was changed passes",
     "if not np.array_equal(before, self.backend.to_numpy(leaf)):",
     "if False:",
+    "tests/test_settle.py::test_the_last_call_too_may_not_change_its_input",
 )
 trial(
     "a result of another dtype passes",
@@ -90,16 +100,19 @@ trial(
     "a known fault is any fault of that method",
     "if self._compared(matrix, wrong).within(self.tolerance):",
     "if True:",
+    "tests/test_trial.py::test_an_answer_that_is_wrong_in_another_way_is_not_excused",
 )
 trial(
     "the value beside J is not compared",
     'self._check_value(value, point.y, "the value returned beside J", "differs")',
     "pass",
+    "tests/test_trial.py::test_values_that_are_wrong",
 )
 trial(
     "aux beside J is not compared",
     "        self._check_aux(aux, point, target)\n\n    def _parts",
     "\n    def _parts",
+    "tests/test_trial.py::test_aux_that_is_wrong",
 )
 trial(
     "calls that differ are equal",
@@ -204,8 +217,8 @@ state = CHECKING.of("jacbench/process_state.py", "tests/test_process_state.py")
 state("what changed is not put back", "        restore()\n", "        pass\n")
 state(
     "a generator is told and not put back",
-    "            GENERATORS[name][1](value)\n",
-    "",
+    "            GENERATORS[name][1](value)\n            yield name\n",
+    "            yield name\n",
 )
 
 reference = CHECKING.of("jacbench/reference.py", "tests/test_reference.py")
@@ -254,8 +267,19 @@ standing(
     "return min(GOOD, NOISY * noise)",
     "return consensus.LIMIT",
 )
+standing(
+    "one method stands alone where differences cannot tell",
+    "if not several and not told.kink and told.resolution > ALONE:",
+    "if False:",
+)
 
 slopes = CHECKING.of("jacbench/slopes.py", "tests/test_slopes.py")
+slopes(
+    "what is denied at one point is denied at neither",
+    "denied=self.denied or other.denied,",
+    "denied=self.denied and other.denied,",
+    "tests/test_standing.py",
+)
 slopes(
     "a wrong row among right ones confirms",
     "np.all(gap <= QUICK * scale)",
@@ -299,9 +323,15 @@ nearby(
     "SHARE * np.mean(scale(array)) * drawn",
 )
 nearby("an entry may change its sign", "FARTHEST = 5.0", "FARTHEST = 50.0")
+nearby("the second point is x", "SHARE = 0.1", "SHARE = 0.0")
 
 consensus = CHECKING.of("jacbench/consensus.py", "tests/test_consensus.py")
 consensus("witnesses agree from afar", "LIMIT = 1e-11", "LIMIT = 1e-3")
+consensus(
+    "a witness that is not finite is heard",
+    "if all(np.isfinite(one).all() for one in found):",
+    "if True:",
+)
 
 interaction = CHECKING.of("jacbench/interaction.py", "tests/test_interaction.py")
 interaction(
@@ -314,6 +344,11 @@ interaction(
     "what is no number any more has not changed",
     "np.flatnonzero(~(difference <= limit * scale) & ~mask)",
     "np.flatnonzero((difference > limit * scale) & ~mask)",
+)
+interaction(
+    "labels are moved like numbers",
+    'if array.dtype.kind != "f":  # labels, indices: those of a neighbour are valid as well',
+    "if False:",
 )
 
 differences = CHECKING.of(

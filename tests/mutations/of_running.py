@@ -98,19 +98,24 @@ judge(
 
 statistics = RUNNING.of("jacbench/statistics.py", "tests/test_statistics.py")
 statistics(
-    "neighbouring rounds are independent",
-    "size = max(1, math.isqrt(rounds))",
-    "size = 1",
+    "few visits are as good as many",
+    "return float(stdtrit(freedom, (1 + confidence) / 2))",
+    "return float(stdtrit(1000.0, (1 + confidence) / 2))",
 )
 statistics(
-    "the narrowness of few visits is left as it is",
-    "off: Floats = (np.log(medians) - estimate) * math.sqrt(units / (units - 1))",
-    "off: Floats = np.log(medians) - estimate",
+    "a single visit says as much as several",
+    "units = visits if len(visits) > 1 else np.array_split(visits[0], BLOCKS)",
+    "units = visits if len(visits) > 1 else np.array_split(visits[0], 1000)",
 )
 statistics(
-    "one visit tells how the next would differ",
-    "    if units == 1:\n        return estimate, None\n",
-    "    units = max(units, 2)\n",
+    "the spread of visits is that of the whole",
+    "error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs))\n        return cls(",
+    "error = float(np.std(logs)) / len(logs)\n        return cls(",
+)
+statistics(
+    "one number says how sure it is",
+    "        if len(medians) < 2:\n            return None\n",
+    "        medians = medians * 2\n",
 )
 statistics(
     "an interval has one tail",
@@ -129,19 +134,22 @@ results(
     "processor time is the mean of visits",
     "return sum(cpu_s * count for cpu_s, count in timed) / calls if calls else None",
     "return sum(cpu_s for cpu_s, _ in timed) / len(timed) if calls else None",
+    "tests/test_results.py::test_processor_time_is_that_of_a_call_over_all_of_them",
 )
 results(
     "samples are saved to three digits",
     '"data": [float(f"{sample:.6g}") for sample in samples]',
     '"data": [float(f"{sample:.3g}") for sample in samples]',
+    "tests/test_results.py::test_samples_are_kept_to_six_digits",
 )
 results(
     "a result that is untimed keeps its interval",
     "        low_s=None,\n        high_s=None,\n        iqr_s=None,\n        cpu_s=None,",
     "        iqr_s=None,\n        cpu_s=None,",
+    "tests/test_results.py::test_what_is_untimed_keeps_no_figure_of_a_time",
 )
 
-budget = RUNNING.of("jacbench/budget.py", "tests/test_rounds.py")
+budget = RUNNING.of("jacbench/budget.py", "tests/test_budget.py")
 budget(
     "nothing is kept for what comes last",
     "self.left_s - self._reserve",

@@ -147,18 +147,12 @@ native(
     "tests/test_native_operators.py",
 )
 native(
-    "an x that is not finite is taken",
-    "if not np.isfinite(value).all():",
-    "if False:",
-)
-native(
     "samples that interact are not refused",
     '        if pair is not None:\n            raise JacbenchError(f"{self.who}: {interaction',
     '        if False:\n            raise JacbenchError(f"{self.who}: {interaction',
     "tests/test_interaction.py",
 )
-native(
-    "a float64 x may become float32",
-    "    if made != value.dtype:\n",
-    "    if False:\n",
-)
+
+point = STRUCTURE.of("jacbench/point.py", "tests/test_point.py", "tests/test_native.py")
+point("an x that is not finite is taken", "if not np.isfinite(value).all():", "if False:")
+point("a float64 x may become float32", "    if made != dtype:\n", "    if False:\n")

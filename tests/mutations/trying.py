@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutations.mutation import ROOT, Mutation
+from tests.mutations.mutation import ROOT, MovedError, Mutation
 
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+::[^\[\s]+)", re.MULTILINE)
 PYTEST = ("-m", "pytest", "-x", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider")
@@ -57,8 +57,11 @@ class Copy:
     def tried(self, mutation: Mutation, limit_s: float) -> Outcome:
         """Apply a mutation, run its tests, and take it back."""
         path = self.folder / mutation.file
-        source = path.read_text(encoding="utf-8")
-        self._write(path, mutation.applied(source))
+        try:
+            source = path.read_text(encoding="utf-8")
+            self._write(path, mutation.applied(source))
+        except (MovedError, OSError) as exc:
+            return Outcome("broken", str(exc))
         try:
             return self.outcome(mutation.tests, limit_s)
         finally:

@@ -291,3 +291,12 @@ def test_points_of_other_signs_and_scales_widen_what_was_found() -> None:
     dense = scipy.sparse.csr_array(np.ones(J.shape))
     made = sparsity.plan(target_of(J), [products(upper)], further=lambda: [products(dense)])
     assert same_places(made.pattern, upper)
+
+
+def test_what_detects_has_to_hold_at_every_point() -> None:
+    J = MATRICES["tridiagonal"]
+    half = scipy.sparse.csr_array(scipy.sparse.triu(J))
+    points = [products(half), products(J)]
+    made = sparsity.plan(target_of(J), points, [("tracing", lambda: Pattern.of(half))])
+    assert same_places(made.pattern, J)
+    assert made.notes["pattern"] == "probing"

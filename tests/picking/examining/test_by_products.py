@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -144,3 +145,10 @@ def test_many_rows_are_taken_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("jacbench.picking.examining.by_products._BLOCK", 7 * 60)
     assert np.allclose(pushed(J, V), J @ V)
     assert np.allclose(pulled(J, U), U @ J)
+
+
+@pytest.mark.parametrize("side", ["jacobian", "pulled"])
+def test_the_side_that_differs_more_counts(side: str) -> None:
+    point = dataclasses.replace(probed(), **{side: 1.5 * getattr(probed(), side)})
+    found = ByProducts(point, point, "consensus", 0.0).distance(J)
+    assert found.error == pytest.approx(1 / 3)
