@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,7 @@ class Evaluator:
         own = tree.map_leaves(self._put, x)
         others = [tree.map_leaves(self._put, constant) for constant in constants]
         aux: list[Any] = []
+        before = self._numbers(own, others)
 
         def value() -> Any:
             returned = bound(own, *others, **tap)
@@ -67,12 +69,28 @@ class Evaluator:
             return returned[0]
 
         y = evaluate(f"problem {problem.name!r}", backend, value)
+        for (what, was), (_, now) in zip(before, self._numbers(own, others), strict=True):
+            if not np.array_equal(was, now, equal_nan=was.dtype.kind == "f"):
+                raise JacbenchError(
+                    f"problem {problem.name!r}: its function writes into its argument: {what} is "
+                    "another one after a call: compute a new array, y = x - 1 in place of x -= 1, "
+                    "or copy it first"
+                )
         told = tree.map_leaves(self._to_numpy, aux[0]) if aux else None
         return y, told
 
     def __call__(self, x: Tree, *constants: Tree) -> Array:
         """Return y: the function that difference quotients take."""
         return self.value(x, constants)
+
+    def _numbers(self, own: Tree, others: Sequence[Tree]) -> list[tuple[str, Array]]:
+        """Return what the function is given, as NumPy arrays, each with its name."""
+        named = [("x", own), *((f"constants[{i}]", c) for i, c in enumerate(others))]
+        return [
+            (f"{what}{name}", self._to_numpy(leaf))
+            for what, argument in named
+            for name, leaf in zip(tree.names(argument), tree.leaves(argument), strict=True)
+        ]
 
     def _put(self, leaf: Array) -> Any:
         return self.backend.put(np.asarray(leaf), "cpu", "float64")

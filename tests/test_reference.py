@@ -200,15 +200,17 @@ def test_outputs_is_the_shape_of_the_value() -> None:
     assert outputs(make(lambda xp, x, A: A * x)) == (2, 3)
 
 
-def test_a_function_that_writes_to_x_spoils_no_point() -> None:
+def test_a_function_that_writes_to_x_spoils_no_point_and_is_told() -> None:
     def writes(xp: Any, x: Any, A: Any) -> Any:
         y = A @ x
         x[:] = 0
         return y
 
-    found = reference(make(writes, jacobian=lambda x, A: A), "float64")
-    assert np.array_equal(found.here.x, X)
-    assert np.array_equal(found.here.y, A @ X)
+    problem, before = make(writes, jacobian=lambda x, A: A), X.copy()
+    with pytest.raises(JacbenchError, match="its function writes into its argument: x is another"):
+        reference(problem, "float64")
+    assert np.array_equal(X, before)
+    assert np.array_equal(problem.x, before)
 
 
 # --- what is refused, in one line each ---
