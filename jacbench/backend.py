@@ -557,6 +557,16 @@ class Backend(ABC):
         """Return ``function`` as the library calls it best again and again: compiled, in JAX."""
         return function
 
+    def untraceable(
+        self, function: Callable[..., Native], x: Native, *constants: Native
+    ) -> str | None:
+        """Return why derivatives of ``function`` would silently be wrong, in one line, or None.
+
+        Asked once, when a function of the user's is prepared.
+        """
+        del function, x, constants
+        return None
+
     def stops(self, function: Callable[..., Native], *arguments: Native) -> str:
         """Return what stops gradients on purpose in ``function``, with lines; empty for nothing.
 

@@ -45,6 +45,7 @@ NOISY = 100
 """Machine epsilons above which the noise of values is not their rounding."""
 _MATERIAL = {"float64": 1e-7, "float32": 1e-3}
 """Share of a row's own size below which nothing is denied: a derivative may come of a solver."""
+_TINY = float(np.finfo(np.float64).tiny)
 _OWN_ROUNDING = 30
 """Machine epsilons of y's natural slope by which the derivative in question may be off."""
 
@@ -57,7 +58,8 @@ class Confirmation:
     ----------
     error
         ‖product - difference‖ / ‖difference‖: where it is confirmed, of the steps that agree best;
-        else of the steps that are most precise.
+        else of the steps that are most precise. Of a zero that is confirmed, how large a slope may
+        hide there, by the side of y.
     verdict
         ``confirms``, ``denies`` or ``cannot tell``.
     """
@@ -379,6 +381,7 @@ class _Opinion:
         rows = len(claim.product) + 1
         self._confirmed, self._denied = np.zeros(rows, bool), np.zeros(rows, bool)
         self._zero = self._moves = False
+        self._still = math.inf
         self._finite = bool(np.isfinite(claim.product).all())
         self._least = self._finest = (math.inf, math.inf)
 
@@ -401,6 +404,8 @@ class _Opinion:
     def said(self) -> Confirmation:
         """What differences say."""
         verdict = self._verdict
+        if verdict == "confirms" and not self._confirmed[-1]:  # a zero, at the size of y
+            return Confirmation(self._still, verdict)
         return Confirmation((self._least if verdict == "confirms" else self._finest)[1], verdict)
 
     def glance(self, rung: _Rung) -> None:
@@ -430,7 +435,11 @@ class _Opinion:
         self._denied |= ((gap > np.maximum(2 * bound, own)) & resolved).all(axis=1)
         # nothing is left of a slope by the side of what y moves by without one
         small = (np.abs(product) <= self._own * natural) & (bound <= self._limit * natural)
-        self._zero |= bool((agrees & small)[-1].all())
+        if (agrees & small)[-1].all():
+            self._zero = True
+            self._still = min(
+                self._still, float((bound[-1] / np.maximum(natural[-1], _TINY)).max())
+            )
         self._moves |= bool((gap > 2 * bound)[-1].all())
         error = self._error(window.slopes)
         self._least = min(self._least, (error, error))

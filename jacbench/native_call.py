@@ -229,6 +229,7 @@ class Call:
         reason = self.method.unsupported(
             None, self.method.info.operator, target.device, target.dtype
         )
+        reason = reason or self.backend.untraceable(target.function, target.x)
         if reason is not None:
             raise JacbenchError(f"{self.who}: {reason}")
         prepared = self._refusing(lambda: self.method.prepare(target))

@@ -218,6 +218,8 @@ def test_a_jacobian_of_zero_is_confirmed_at_the_size_of_y() -> None:
     zero = np.zeros((1, 2))
     assert asked(lambda x: np.array([x[0] * x[1] * sigmoid(x[1])]), [0.0, 0.0], zero).holds
     assert asked(lambda x: np.ones(1), [0.3, 0.2], zero).holds
+    assert asked(lambda x: np.ones(1), [0.3, 0.2], zero).error < 1e-9
+    assert asked(lambda x: np.zeros(1), [0.3, 0.2], zero).holds
     # what rounding leaves of a zero is as good
     assert asked(lambda x: np.ones(1), [0.3, 0.2], zero + 1e-17).holds
     assert asked(lambda x: np.array([x[0] * x[1]]), [0.0, 0.0], zero + 1e-3).denied

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograd.tracer import isbox
@@ -15,6 +15,7 @@ from jacbench_autograd import (
     jvp,
     methods,
     per_sample,
+    plain_numpy,
     recipes,
     values,
     vjp,
@@ -43,6 +44,10 @@ class AutogradBackend(HostBackend):
             *vjp.METHODS,
             *jvp.METHODS,
         )
+
+    def untraceable(self, function: Callable[..., Any], x: Any, *constants: Any) -> str | None:
+        """Say where NumPy itself was given what autograd traces."""
+        return plain_numpy.untraceable(function, x, *constants)
 
     def recipe(
         self,

@@ -78,6 +78,7 @@ class LocalBench:
         self._tidy = self._frozen = self._is_warm = False
         self._examined: Examination | None = None
         self._no_samples: str | None = None
+        self._as_set = registry.load(backend).state()
         self._renew(subject)
 
     def _renew(self, subject: Subject) -> None:
@@ -92,6 +93,8 @@ class LocalBench:
             configure=self._configure,
         )
         self._library = self._harness.backend(self.backend)
+        if self._configure and subject.as_set:
+            self._library.restore(self._as_set)
         self._gathered: Truth | None = None
         self._points: NewPoints | None = None
 

@@ -89,6 +89,12 @@ class Calls:
             own = tree.map_leaves(self.put, x)
             return self.backend.cuts(lambda point: self.function(point, *self.constants), own)
 
+    def untraceable(self, x: Tree) -> str | None:
+        """Return why every derivative of the function is silently wrong, or None."""
+        own = tree.map_leaves(self.put, x)
+        with self.precisely():
+            return self.backend.untraceable(self.function, own, *self.constants)
+
     def precisely(self) -> AbstractContextManager[None]:
         """Return a context in which this dtype is what the library computes in.
 

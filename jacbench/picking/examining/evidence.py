@@ -134,10 +134,13 @@ class _Gathering:
         judgement = self._judged(found)
         self._refuse_a_cut_function(found, judgement)
         if judgement.refused and self.ground.problem.jacobian is None:
+            wrong = self.calls.untraceable(self.ground.problem.x)
+            if wrong is not None:
+                raise NothingRightError(f"{self.calls.who}: nothing is picked: {wrong}")
             raise NothingRightError(
                 f"{self.calls.who}: nothing is picked, as what is right cannot be told: "
-                f"{judgement.refused}: compare your own rules with differences, or give a "
-                "jacbench.Problem with jacobian="
+                f"{judgement.refused}{self._noisy()}: give a jacbench.Problem with jacobian= to "
+                "settle it"
             )
         choice = Right(
             self.ground,
@@ -170,6 +173,13 @@ class _Gathering:
             ),
             notes=tuple(self.witnesses.reasons),
         )
+
+    def _noisy(self) -> str:
+        """Return how much the function's values scatter, where that is why nothing can be told."""
+        eps = float(np.finfo(self.ground.precision).eps)
+        if self.ground.noise <= differences.NOISY * eps:
+            return ""
+        return f"; its values scatter by {self.ground.noise:.0e} of ‖y‖"
 
     # --- differences ---
 

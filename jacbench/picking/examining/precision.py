@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from jacbench.layout import Array
 from jacbench.problem import Problem
 from jacbench.value import evaluate
 
+OTHER = 1e-3
+"""Share of a value beyond which float32's rounding is not what two values differ by."""
 _OTHER = {"float64": "float32", "float32": "float64"}
 
 
@@ -31,11 +33,15 @@ class Precision:
         Whether it has a value in float64, what it holds in float32 lifted where need be.
     notes
         What was not as one would expect, a line each.
+    as_set
+        True where the library's float64 makes another function of it: it is to be measured with the
+        process as the user has it.
     """
 
     dtype: str
     evaluates_float64: bool
     notes: tuple[str, ...]
+    as_set: bool = False
 
 
 def of(
@@ -85,6 +91,16 @@ def of(
         notes.append(f"{told}: computed in {made}")
         dtype = made
     lifts = registry.load(backend).lifting() is not None
+    off = None
+    if dtype == "float32" and narrows(backend):
+        off = _another_function(problem, backend, device)
+    if off is not None:
+        notes.append(
+            f"with jax_enable_x64 on it is another function (its value is {off:.1g} of ‖y‖ away, "
+            "as where random numbers are drawn in x's precision): settled and timed in float32, "
+            "with JAX as it is set here"
+        )
+        return Precision(dtype=dtype, evaluates_float64=False, notes=tuple(notes), as_set=True)
     why = None if dtype == "float64" else _no_float64(value, lifts=lifts)
     if why is not None:
         notes.append(f"it has no value in float64 ({why}): what is right is settled in {dtype}")
@@ -154,6 +170,32 @@ def exactly(backend: Backend, *, lifted: bool) -> Iterator[None]:
     lifting = backend.lifting() if lifted else None
     with backend.precise(), lifting or contextlib.nullcontext():
         yield
+
+
+def _another_function(problem: Problem, backend: str, device: str) -> float | None:
+    """Return how far float64 takes the value from the user's own, beyond float32's rounding.
+
+    None where it does not, or where there is no value to compare. At an x that both can hold, for
+    an x of float32 and of float64: what draws random numbers draws others in either.
+    """
+    held = replace(problem, x=tree.map_leaves(_held, problem.x))
+    own = value_of(held, backend, device, "float32", exact=False).astype(np.float64)
+    for dtype in ("float32", "float64"):
+        try:
+            other = value_of(held, backend, device, dtype, exact=True)
+        except JacbenchError:
+            continue
+        if other.shape != own.shape:
+            continue
+        off = float(np.linalg.norm(other - own)) / (float(np.linalg.norm(own)) or 1.0)
+        if off > OTHER:
+            return off
+    return None
+
+
+def _held(leaf: Array) -> Array:
+    """Return what float32 can hold of an array of floats."""
+    return leaf.astype(np.float32).astype(leaf.dtype) if leaf.dtype.kind == "f" else leaf
 
 
 def _works(value: Any, dtype: str, **how: Any) -> bool:

@@ -44,6 +44,9 @@ class Subject:
         is right has to be settled in float32 then, and the notes say so.
     spellings
         How the user's code names it for each of ``backends``.
+    as_set
+        True where it is another function with float64 switched on: it is measured with the library
+        as the user has set it.
     """
 
     problem: Problem
@@ -55,6 +58,7 @@ class Subject:
     notes: tuple[str, ...] = ()
     evaluates_float64: bool = True
     spellings: Mapping[str, Spelling] = field(default_factory=dict)
+    as_set: bool = False
 
     def spelled(self, backend: str) -> Spelling:
         """Return how the user's code names the function for ``backend``."""
@@ -384,5 +388,6 @@ def _subject(
         spelling=spelled[backends[0]],
         notes=tuple(dict.fromkeys(notes)),
         evaluates_float64=found is None or found.evaluates_float64,
+        as_set=found is not None and found.as_set,
         spellings=dict(spelled),
     )
