@@ -15,7 +15,7 @@ from jacbench.errors import JacbenchError
 
 if TYPE_CHECKING:  # the registry is imported by `jacbench list`, which does without NumPy
     from jacbench.layout import Layout
-    from jacbench.model import Adapted
+    from jacbench.model import Adapted, Inputs
     from jacbench.picking.given.spelling import Spelling
     from jacbench.problem import Problem
     from jacbench.structure.pattern import Pattern
@@ -440,9 +440,7 @@ class Backend(ABC):
         """
         del state
 
-    def adapt(
-        self, model: Any, inputs: tuple[Any, ...], wrt: str, output: str | int | None
-    ) -> Adapted:
+    def adapt(self, model: Any, inputs: Inputs, wrt: str, output: str | int | None) -> Adapted:
         """Return a model of the library, one of ``Descriptor.model_classes``, as a function.
 
         Parameters
@@ -450,7 +448,8 @@ class Backend(ABC):
         model
             The model; it is neither changed nor kept alive by its buffers.
         inputs
-            NumPy arrays or arrays of the library, what the model is called with.
+            What the model is called with; ``inputs.arrays`` are NumPy's or the library's, and x, or
+            a constant, is one array or a tuple of several.
         wrt
             ``parameters`` or ``inputs``: what becomes x.
         output
@@ -494,6 +493,14 @@ class Backend(ABC):
         """
         del array
         return False
+
+    def traces(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
+        """Say whether the library can trace ``function`` with all of its arguments unknown.
+
+        ``arguments`` are trees of NumPy arrays. True where it does not trace to compile.
+        """
+        del function, arguments
+        return True
 
     def beside(self, constant: Any) -> Native:
         """Return a NumPy array without a derivative as functions take it beside x: as it is."""

@@ -2,17 +2,67 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jacbench import registry
+import numpy as np
+
+from jacbench import registry, tree
 from jacbench.backend import Backend
 from jacbench.errors import JacbenchError
 from jacbench.problem import NativeFunction, Problem
 from jacbench.tree import Tree
 
 WRT = ("parameters", "inputs")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model is called with, and the arrays in it.
+
+    Attributes
+    ----------
+    arguments, keywords
+        As the model takes them: arrays, and trees with None, numbers and text in them.
+    """
+
+    arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """The arrays, in tree order."""
+        return tuple(leaf for leaf in self._leaves() if hasattr(leaf, "dtype"))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each array is called: ``0``, ``0['ids']``, ``mask``."""
+        every = tree.names(list(self.arguments)), tree.names(dict(self.keywords))
+        names = [
+            *(name.replace("[", "", 1).replace("]", "", 1) for name in every[0]),
+            *(name.replace("['", "", 1).replace("']", "", 1) for name in every[1]),
+        ]
+        leaves = zip(names, self._leaves(), strict=True)
+        return tuple(name for name, leaf in leaves if hasattr(leaf, "dtype"))
+
+    def _leaves(self) -> list[Any]:
+        return tree.leaves([list(self.arguments), dict(self.keywords)])
+
+    @property
+    def plain(self) -> bool:
+        """Whether they are arrays by position, and nothing else."""
+        return not self.keywords and all(hasattr(one, "dtype") for one in self.arguments)
+
+    def called(self, arrays: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments and the keywords with other arrays in the places of these."""
+        if self.plain:
+            return tuple(arrays), {}
+        given = iter(arrays)
+        leaves = [next(given) if hasattr(leaf, "dtype") else leaf for leaf in self._leaves()]
+        arguments, keywords = tree.unflatten([list(self.arguments), dict(self.keywords)], leaves)
+        return tuple(arguments), keywords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +90,8 @@ def from_model(
     model: Any,
     *inputs: Any,
     wrt: str = "parameters",
+    keywords: Mapping[str, Any] | None = None,
+    argnum: int | None = None,
     name: str | None = None,
     output: str | int | None = None,
     batch_axis: int | None = None,
@@ -53,14 +105,19 @@ def from_model(
         A ``torch.nn.Module``, a Flax NNX or an Equinox module, in the mode (train, eval) in which
         it is differentiated. It is left as it is, its buffers too.
     inputs
-        NumPy arrays or arrays of the model's library; floats become float64.
+        NumPy arrays or arrays of the model's library, or trees of them with None, numbers and text
+        beside; floats become float64.
     wrt
         ``parameters``: x is a dict of them by name. ``inputs``: x is the input, or a tuple of
-        several.
+        several; those that are not floating (tokens, masks) are constants.
+    keywords
+        Further inputs by keyword.
+    argnum
+        With ``wrt="inputs"``: by which of the inputs alone; None: by all that are floating.
     name
         The problem's name; None: ``model/`` and the class's.
     output
-        The key or index to take where the model returns a dict or a tuple.
+        The key, index or field to take where the model returns a dict, a tuple or a dataclass.
     batch_axis
         The axis of every input that runs over samples; None where there is none. The output's is
         its first.
@@ -76,13 +133,22 @@ def from_model(
     name = name or f"model/{type(model).__name__}"
     if wrt not in WRT:
         raise JacbenchError(f"problem {name!r}: wrt is {wrt!r}: give 'parameters' or 'inputs'")
-    if not inputs:
+    if not inputs and not keywords:
         raise JacbenchError(f"problem {name!r}: the model has no input: pass what it is called on")
+    given = Inputs(tuple(map(_as_array, inputs)), dict(keywords or {}))
     backend_name, backend = _backend_of(name, model)
-    adapted = backend.adapt(model, tuple(inputs), wrt, output)
+    moving = _moving(name, given, argnum) if wrt == "inputs" else ()
+    adapted = backend.adapt(model, given, wrt, output)
+    if wrt == "inputs" and len(moving) < len(given.arrays):
+        adapted = _by_some(adapted, moving)
     in_axes = None
     if batch_axis is not None:
-        in_axes = (None, batch_axis, None) if wrt == "parameters" else (batch_axis, None, None)
+        others = len(adapted.constants)
+        in_axes = (
+            (None, batch_axis, *[None] * (others - 1))
+            if wrt == "parameters"
+            else (batch_axis, *[None] * others)
+        )
     return Problem(
         name=name,
         native={backend_name: adapted.function},
@@ -91,6 +157,60 @@ def from_model(
         in_axes=in_axes,
         tapped=True,
         **rest,
+    )
+
+
+def _as_array(value: Any) -> Any:
+    """Return plain numbers in a list, and a single float, as an array."""
+    numbers = isinstance(value, (list, float)) and tree.leaves(value)
+    plain = bool(numbers) and all(type(leaf) in {int, float} for leaf in tree.leaves(value))
+    return np.asarray(value) if plain else value
+
+
+def _moving(name: str, given: Inputs, argnum: int | None) -> tuple[int, ...]:
+    """Return by which of the arrays the derivative is."""
+    places, at = list[int](), 0
+    for number, argument in enumerate((*given.arguments, dict(given.keywords))):
+        for leaf in tree.leaves(argument):
+            if not hasattr(leaf, "dtype"):
+                continue
+            if argnum in {None, number} and "float" in str(leaf.dtype):
+                places.append(at)
+            at += 1
+    if not places:
+        dtypes = ", ".join(
+            f"{label} of {leaf.dtype}"
+            for label, leaf in zip(given.names, given.arrays, strict=True)
+        )
+        raise JacbenchError(
+            f"problem {name!r}: none of its inputs is floating ({dtypes}): differentiate it by "
+            "wrt='parameters'"
+        )
+    return tuple(places)
+
+
+@dataclass(frozen=True, eq=False)
+class _BySome:
+    """A function of all inputs as one of those at ``moving`` and of the others."""
+
+    function: Any
+    moving: tuple[int, ...]
+
+    def __call__(self, x: Any, others: Any, *constants: Any, **tap: Any) -> Any:
+        """Put each in its place."""
+        inputs = list(others)
+        for number, place in enumerate(self.moving):
+            inputs.insert(place, x if len(self.moving) == 1 else x[number])
+        return self.function(one_or_tuple(inputs), *constants, **tap)
+
+
+def _by_some(adapted: Adapted, moving: tuple[int, ...]) -> Adapted:
+    every = adapted.x if isinstance(adapted.x, tuple) else (adapted.x,)
+    others = tuple(value for place, value in enumerate(every) if place not in moving)
+    return Adapted(
+        function=_BySome(adapted.function, moving),
+        x=one_or_tuple([every[place] for place in moving]),
+        constants=(others, *adapted.constants),
     )
 
 
@@ -117,8 +237,16 @@ def selected(output: Any, which: str | int | None, name: str) -> Any:
     name
         The model's class, for the message.
     """
+    fields = _fields(output)
     if isinstance(output, Mapping):
         kind, choices = "dict", sorted(map(str, output))
+    elif fields and (which is None or which in fields):
+        kind, choices = type(output).__name__, fields
+        if which is not None:
+            return getattr(output, str(which))
+    elif fields and not isinstance(output, tuple):
+        told = f"{name} returns a {type(output).__name__} with {', '.join(fields)}"
+        raise JacbenchError(f"{told}, not {which!r}: give one of them as output=")
     elif isinstance(output, (tuple, list)):
         kind, choices = type(output).__name__, list(map(str, range(len(output))))
     else:
@@ -127,12 +255,19 @@ def selected(output: Any, which: str | int | None, name: str) -> Any:
         raise JacbenchError(f"{name} returns one array: leave output={which!r} out")
     told = f"{name} returns a {kind} with {', '.join(choices)}"
     if which is None:
-        first = repr(choices[0]) if kind == "dict" else choices[0]
+        first = choices[0] if choices[0].isdecimal() else repr(choices[0])
         raise JacbenchError(f"{told}: say which one to differentiate, e.g. output={first}")
     try:
         return output[which]
     except (KeyError, IndexError, TypeError):
         raise JacbenchError(f"{told}, not {which!r}: give one of them as output=") from None
+
+
+def _fields(output: Any) -> list[str]:
+    """Return the names of the fields of a dataclass or a named tuple."""
+    if isinstance(output, tuple):
+        return list(getattr(output, "_fields", ()))
+    return [f.name for f in dataclasses.fields(output)] if dataclasses.is_dataclass(output) else []
 
 
 def one_or_tuple(inputs: Sequence[Any]) -> Any:

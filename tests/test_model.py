@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import jacbench as jb
 from jacbench import Problem, tree
 from jacbench.cell import Cell, CellResult, Verdict
 from jacbench.errors import JacbenchError
@@ -442,3 +444,61 @@ def test_fields_of_a_problem_may_be_given() -> None:
     assert (found.verdict, found.reference) == (Verdict.DISAGREES, "analytic")
     same = from_model(of_torch(), X, name="torch/same", jacobian=lambda *_: J, elsewhere=asked.x)
     assert settled(same, "torch.func.jacrev").verdict is Verdict.AGREES
+
+
+def test_inputs_may_be_dicts_none_tokens_and_keywords() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Tokens(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = torch.nn.Embedding(7, 3).double()
+
+        def forward(self, given: Any, weights: Any = None, *, mask: Any = None) -> Any:
+            rows = self.table(given["ids"])
+            if mask is not None:
+                rows = rows * mask[:, None]
+            return (rows if weights is None else rows * weights).sum(1)
+
+    model = Tokens()
+    ids = torch.tensor([1, 2])
+    plain = Problem.from_model(model, {"ids": ids}, None)
+    assert list(plain.x) == ["table.weight"]
+    both = Problem.from_model(
+        model,
+        {"ids": ids},
+        np.ones((2, 3)),
+        keywords={"mask": np.array([True, False])},
+        wrt="inputs",
+    )
+    assert both.x.shape == (2, 3)  # what is not floating is a constant
+    run = jb.check(both, methods=["torch.func.jacrev"])
+    assert [cell.verdict.value for cell in run.cells if cell.cell.operator == "jacobian"] == [
+        "agrees"
+    ]
+    with pytest.raises(JacbenchError, match=r"none of its inputs is floating \(0\['ids'\] of"):
+        Problem.from_model(model, {"ids": ids}, wrt="inputs")
+
+
+def test_the_field_of_a_dataclass_is_chosen_by_its_name() -> None:
+    torch = pytest.importorskip("torch")
+
+    @dataclasses.dataclass
+    class Out:
+        logits: Any
+        hidden: Any
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(3, 2)
+
+        def forward(self, x: Any) -> Any:
+            return Out(self.linear(x), x)
+
+    problem = Problem.from_model(Net(), np.ones((1, 3)), output="logits")
+    assert sorted(problem.x) == ["linear.bias", "linear.weight"]
+    with pytest.raises(JacbenchError, match="Net returns a Out with logits, hidden: say which"):
+        Problem.from_model(Net(), np.ones((1, 3)))
+    with pytest.raises(JacbenchError, match="logits, hidden, not 'other': give one of them"):
+        Problem.from_model(Net(), np.ones((1, 3)), output="other")

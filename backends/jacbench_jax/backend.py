@@ -32,7 +32,7 @@ from jacbench_jax import model as models
 from jacbench_jax.method import UNTRACEABLE
 
 if TYPE_CHECKING:
-    from jacbench.model import Adapted
+    from jacbench.model import Adapted, Inputs
     from jacbench.picking.given.spelling import Spelling
 
 
@@ -61,9 +61,7 @@ class JaxBackend(Backend):
         """Return JAX's words where it cannot trace or differentiate the function, else None."""
         return declines.reason(exc)
 
-    def adapt(
-        self, model: Any, inputs: tuple[Any, ...], wrt: str, output: str | int | None
-    ) -> Adapted:
+    def adapt(self, model: Any, inputs: Inputs, wrt: str, output: str | int | None) -> Adapted:
         """Return a Flax NNX or an Equinox module as a function of arrays."""
         return models.adapt(self, model, inputs, wrt, output)
 
@@ -144,6 +142,14 @@ class JaxBackend(Backend):
         host = np.array(array)
         narrow = host.dtype.kind == "V" and jnp.issubdtype(host.dtype, jnp.floating)
         return host.astype(np.float32) if narrow else host
+
+    def traces(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
+        """Say whether it goes through without a number being looked at."""
+        try:
+            jax.eval_shape(function, *arguments)
+        except Exception:  # noqa: BLE001 - sizes, masks and branches say it in many ways
+            return False
+        return True
 
     def traced(self, array: jax.Array) -> bool:
         """Say whether it is a tracer."""

@@ -29,9 +29,14 @@ def parts(model: Any) -> Parts:
     parameters = leaves.floating()
     state = {key: array for key, array in leaves.arrays.items() if key not in parameters}
 
-    def forward(arrays: Mapping[str, Any], inputs: tuple[Any, ...], tap: Tap | None) -> Any:
+    def forward(
+        arrays: Mapping[str, Any],
+        inputs: tuple[Any, ...],
+        keywords: Mapping[str, Any],
+        tap: Tap | None,
+    ) -> Any:
         whole = eqx.combine(leaves.rebuilt(arrays), static)
-        return (whole if tap is None else _tapping(whole, tap))(*inputs)
+        return (whole if tap is None else _tapping(whole, tap))(*inputs, **keywords)
 
     return Parts(parameters=parameters, state=state, forward=forward)
 

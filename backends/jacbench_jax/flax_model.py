@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jacbench import tree
 from jacbench_jax.model import Leaves, Parts, Tap, tapped
 
 
@@ -27,12 +28,17 @@ def parts(model: Any) -> Parts:
     parameters = first.floating()
     others = {key: array for key, array in first.arrays.items() if key not in parameters}
 
-    def forward(arrays: Mapping[str, Any], inputs: tuple[Any, ...], tap: Tap | None) -> Any:
+    def forward(
+        arrays: Mapping[str, Any],
+        inputs: tuple[Any, ...],
+        keywords: Mapping[str, Any],
+        tap: Tap | None,
+    ) -> Any:
         merged = nnx.merge(graph, first.rebuilt(arrays), second.rebuilt(arrays), copy=True)
-        _compute_in(_dtype(arrays, inputs), merged)
+        _compute_in(_dtype(arrays, (inputs, dict(keywords))), merged)
         if tap is not None:
             _tap_outputs(merged, tap)
-        return merged(*inputs)
+        return merged(*inputs, **keywords)
 
     return Parts(parameters=parameters, state={**others, **second.arrays}, forward=forward)
 
@@ -43,9 +49,10 @@ def _dotted(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(tuple(names), simple=True, separator=".")
 
 
-def _dtype(arrays: Mapping[str, Any], inputs: tuple[Any, ...]) -> Any:
+def _dtype(arrays: Mapping[str, Any], inputs: Any) -> Any:
     """Return the dtype of the cell: that of all floats at hand."""
-    floats = [a.dtype for a in (*arrays.values(), *inputs) if jnp.issubdtype(a.dtype, jnp.floating)]
+    held = [a.dtype for a in (*arrays.values(), *tree.leaves(inputs)) if hasattr(a, "dtype")]
+    floats = [dtype for dtype in held if jnp.issubdtype(dtype, jnp.floating)]
     return jnp.result_type(*floats) if floats else None
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from jacbench.backend import Backend
 from jacbench.errors import JacbenchError
-from jacbench.model import Adapted, one_or_tuple, selected
+from jacbench.model import Adapted, Inputs, one_or_tuple, selected
 from jacbench_jax import MODEL_CLASSES
 from jacbench_jax.method import UNTRACEABLE
 
@@ -25,8 +25,14 @@ Tap = Callable[[str, Any], Any]
 class Forward(Protocol):
     """The model as a function of all of its arrays, by dotted name."""
 
-    def __call__(self, arrays: Mapping[str, Any], inputs: tuple[Any, ...], tap: Tap | None) -> Any:
-        """Rebuild the model from ``arrays`` and call it on ``inputs``."""
+    def __call__(
+        self,
+        arrays: Mapping[str, Any],
+        inputs: tuple[Any, ...],
+        keywords: Mapping[str, Any],
+        tap: Tap | None,
+    ) -> Any:
+        """Rebuild the model from ``arrays`` and call it on ``inputs`` and ``keywords``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +53,7 @@ class Parts:
 
 
 def adapt(
-    backend: Backend, model: Any, inputs: tuple[Any, ...], wrt: str, output: str | int | None
+    backend: Backend, model: Any, inputs: Inputs, wrt: str, output: str | int | None
 ) -> Adapted:
     """Return ``model`` as a function, having traced it once to see that it returns an array."""
     name = type(model).__name__
@@ -56,13 +62,13 @@ def adapt(
     if adapter is None:
         return Backend.adapt(backend, model, inputs, wrt, output)
     parts: Parts = importlib.import_module(adapter).parts(model)
-    given = one_or_tuple([on_host(f"an input of {name}", value) for value in inputs])
+    given = one_or_tuple([on_host(f"an input of {name}", value) for value in inputs.arrays])
     if wrt == "parameters" and not parts.parameters:
         raise JacbenchError(f"{name} has no parameters: differentiate it by wrt='inputs'")
 
-    def call(arrays: Mapping[str, Any], inputs: Any, tap: Tap | None) -> Any:
-        inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-        return selected(parts.forward(arrays, inputs, tap), output, name)
+    def call(arrays: Mapping[str, Any], given: Any, tap: Tap | None) -> Any:
+        arguments, keywords = inputs.called(given if isinstance(given, tuple) else (given,))
+        return selected(parts.forward(arrays, arguments, keywords, tap), output, name)
 
     def of_parameters(parameters: Any, inputs: Any, state: Any, *, tap: Tap | None = None) -> Any:
         return call({**parameters, **state}, inputs, tap)

@@ -36,7 +36,7 @@ from jacbench_torch import (
 from jacbench_torch import model as models
 
 if TYPE_CHECKING:
-    from jacbench.model import Adapted
+    from jacbench.model import Adapted, Inputs
     from jacbench.picking.given.spelling import Spelling
 
 DTYPES = {
@@ -74,9 +74,7 @@ class TorchBackend(Backend):
         """Return torch's words where it cannot transform the function, else None."""
         return declines.reason(exc)
 
-    def adapt(
-        self, model: Any, inputs: tuple[Any, ...], wrt: str, output: str | int | None
-    ) -> Adapted:
+    def adapt(self, model: Any, inputs: Inputs, wrt: str, output: str | int | None) -> Adapted:
         """Return a ``torch.nn.Module`` as a function of its parameters or of its inputs."""
         return models.adapt(model, inputs, wrt, output)
 

@@ -15,14 +15,12 @@ from torch.func import functional_call
 
 from jacbench import tree
 from jacbench.errors import JacbenchError
-from jacbench.model import Adapted, one_or_tuple, selected
+from jacbench.model import Adapted, Inputs, one_or_tuple, selected
 
 Tap: TypeAlias = Callable[[str, Any], Any]
 
 
-def adapt(
-    model: torch.nn.Module, inputs: tuple[Any, ...], wrt: str, output: str | int | None
-) -> Adapted:
+def adapt(model: torch.nn.Module, inputs: Inputs, wrt: str, output: str | int | None) -> Adapted:
     """Return ``model`` as a function of its parameters or of its inputs.
 
     A parameter that several submodules share is one parameter, by its first name. Parameters with
@@ -49,9 +47,10 @@ def adapt(
             f"{name} has no parameter that requires a gradient: call requires_grad_(), or take "
             "wrt='inputs'"
         )
-    given = [_host(f"input {i} of {name}", value) for i, value in enumerate(inputs)]
+    labelled = zip(inputs.names, inputs.arrays, strict=True)
+    given = [_host(f"input {label} of {name}", value) for label, value in labelled]
     arguments = one_or_tuple(given)
-    function = _Function(model, wrt, output, single=len(given) == 1)
+    function = _Function(model, wrt, output, inputs, single=len(given) == 1)
     x, other = (parameters, arguments) if wrt == "parameters" else (arguments, parameters)
     adapted = Adapted(function=function, x=x, constants=(other, state))
     _try_out(name, adapted)
@@ -62,8 +61,15 @@ class _Function:
     """``f(x, *constants, tap=None)``; see :class:`jacbench.model.Adapted`."""
 
     def __init__(
-        self, model: torch.nn.Module, wrt: str, output: str | int | None, *, single: bool
+        self,
+        model: torch.nn.Module,
+        wrt: str,
+        output: str | int | None,
+        inputs: Inputs,
+        *,
+        single: bool,
     ) -> None:
+        self._inputs = inputs
         self._model = model
         self._by_parameters = wrt == "parameters"
         self._output = output
@@ -76,13 +82,14 @@ class _Function:
         # into a tensor that was made within
         state = {k: v.clone() if k in self._buffers else v for k, v in state.items()}
         everything = (parameters, state)
-        arguments = (given,) if self._single else tuple(given)
+        arrays = (given,) if self._single else tuple(given)
+        arguments, keywords = self._inputs.called(arrays)
         name = type(self._model).__name__
         if tap is None:
-            value = functional_call(self._model, everything, arguments)
+            value = functional_call(self._model, everything, arguments, keywords)
         else:
             with _tapping(self._model, tap):
-                value = functional_call(self._model, everything, arguments)
+                value = functional_call(self._model, everything, arguments, keywords)
         value = selected(value, self._output, name)
         if not isinstance(value, torch.Tensor):
             raise JacbenchError(

@@ -15,7 +15,7 @@ import pytest
 from jacbench import model as models
 from jacbench import registry, tree
 from jacbench.errors import JacbenchError
-from jacbench.model import Adapted
+from jacbench.model import Adapted, Inputs
 
 jax = pytest.importorskip("jax")
 nnx = pytest.importorskip("flax.nnx")
@@ -38,7 +38,7 @@ def enable_float64() -> None:
 def adapt(
     model: Any, *inputs: Any, wrt: str = "parameters", output: str | int | None = None
 ) -> Adapted:
-    return registry.load("jax").adapt(model, inputs, wrt, output)
+    return registry.load("jax").adapt(model, Inputs(inputs, {}), wrt, output)
 
 
 def put(value: Any, dtype: str = "float64") -> Any:

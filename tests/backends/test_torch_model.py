@@ -11,7 +11,7 @@ import pytest
 from jacbench import registry, tree
 from jacbench.backend import Target
 from jacbench.errors import JacbenchError
-from jacbench.model import Adapted, from_model
+from jacbench.model import Adapted, Inputs, from_model
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -28,7 +28,7 @@ INPUT = RNG.standard_normal((5, 3))
 def adapt(
     model: Any, *inputs: Any, wrt: str = "parameters", output: str | int | None = None
 ) -> Adapted:
-    return registry.load("torch").adapt(model, inputs, wrt, output)
+    return registry.load("torch").adapt(model, Inputs(inputs, {}), wrt, output)
 
 
 def placed(value: Any, dtype: str = "float64") -> Any:

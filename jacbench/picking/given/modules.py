@@ -55,22 +55,30 @@ def adapted(model: Any, given: Inputs, name: str, wrt: str, output: str | int | 
         In one line: what :func:`jacbench.model.from_model` refuses, and inputs without a derivative
         where that is by the inputs.
     """
-    if given.keywords:
-        told = ", ".join(given.keywords)
-        raise JacbenchError(f"{name}: a module takes its inputs by position: give {told} so")
-    inputs = [
-        tree.map_leaves(lambda leaf: arguments.host(leaf, f"{name}: an input"), value)
-        for value in given.arguments
-    ]
+
+    def hosted(value: Any) -> Any:
+        if not hasattr(value, "dtype"):
+            return value
+        return arguments.host(value, f"{name}: an input")
+
+    inputs = [tree.map_leaves(hosted, value) for value in given.arguments]
+    keywords = {key: tree.map_leaves(hosted, value) for key, value in given.keywords.items()}
+    by_one = wrt == "inputs" and (len(inputs) > 1 or bool(keywords))
     if wrt == "inputs":
         _check_floats(given, name)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        problem = models.from_model(model, *inputs, wrt=wrt, name=name, output=output)
+        problem = models.from_model(
+            model,
+            *inputs,
+            wrt=wrt,
+            keywords=keywords,
+            argnum=given.argnum if by_one else None,
+            name=name,
+            output=output,
+        )
     notes = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
     backend, _ = package(model)
-    if wrt == "inputs" and len(inputs) > 1:
-        problem = _by_one(problem, backend, given.argnum)
     return Made(problem=problem, backend=backend, notes=tuple(notes))
 
 
@@ -79,32 +87,6 @@ def _check_floats(given: Inputs, name: str) -> None:
         arguments.split(None, given, name)
     except JacbenchError as exc:
         raise JacbenchError(f"{exc}; wrt='parameters' differentiates by those") from None
-
-
-@dataclass(frozen=True)
-class _OneInput:
-    """A function of several inputs as one of the input at ``argnum`` and of the others."""
-
-    function: Any
-    argnum: int
-
-    def __call__(self, x: Any, others: Any, *constants: Any, **tap: Any) -> Any:
-        """Put x in its place."""
-        inputs = list(others)
-        inputs.insert(self.argnum, x)
-        return self.function(tuple(inputs), *constants, **tap)
-
-
-def _by_one(problem: Problem, backend: str, argnum: int) -> Problem:
-    function = problem.native_function(backend)
-    others = tuple(value for i, value in enumerate(problem.x) if i != argnum)
-    return Problem(
-        name=problem.name,
-        native={backend: _OneInput(function, argnum)},
-        x=problem.x[argnum],
-        constants=(others, *problem.constants),
-        tapped=True,
-    )
 
 
 def device(model: Any, backend: str) -> str:

@@ -223,8 +223,16 @@ def _of_neutral(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subje
 
 def _of_native(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subject:
     given = pieces.given
-    parts = arguments.split(obj, given, name)
     owner = _owner(given.x, name)
+    # a mask or a size that is used as a Python value: closed over it works, as under jax.jit
+    closes = [
+        backend
+        for backend in recognition.libraries(obj)
+        if backend in recognition.installed()
+        and arguments.to_close_over(obj, given, name, registry.load(backend))
+    ]
+    parts = arguments.split(obj, given, name, closed_over=bool(closes))
+    pieces = dataclasses.replace(pieces, closed_over=bool(closes))
 
     def problem_for(*backends: str) -> Problem:
         written = dict.fromkeys(backends, parts.function)
@@ -260,6 +268,11 @@ def _of_native(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subjec
         for backend in backends
     }
     notes = [*_about_x(given, parts.x), *chosen.notes, *first.notes, *found.notes]
+    if closes:
+        notes.append(
+            "arguments that are not floating are closed over: it uses them as Python values, and "
+            "what is compiled holds for these"
+        )
     problem = problem_for(*backends)
     return _subject(problem, spelled, found.dtype, first.device, chosen.kind, notes, found)
 

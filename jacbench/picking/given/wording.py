@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -40,18 +40,18 @@ _BY_PARAMETERS = {
             "import torch",
             "params = {{k: p.detach() for k, p in {model}.named_parameters() if p.requires_grad}}",
         ),
-        "torch.func.functional_call({model}, params, ({inputs},))",
+        "torch.func.functional_call({model}, params, ({inputs},){options})",
     ),
     "equinox": (
         (
             "import equinox as eqx",
             "params, static = eqx.partition({model}, eqx.is_inexact_array)",
         ),
-        "eqx.combine(params, static)({inputs})",
+        "eqx.combine(params, static)({inputs}{keywords})",
     ),
     "flax": (
         ("from flax import nnx", "graph, params, others = nnx.split({model}, nnx.Param, ...)"),
-        "nnx.merge(graph, params, others)({inputs})",
+        "nnx.merge(graph, params, others)({inputs}{keywords})",
     ),
 }
 """By package of a model: the lines that take its parameters out, and its call with others."""
@@ -71,12 +71,18 @@ class Pieces:
         The arguments.
     output
         The entry to take where a model returns several.
+    closed_over
+        True where arguments that are not floating stay as they are given.
+    by_field
+        True where ``output`` is a field of a dataclass and no key.
     """
 
     function: str
     setup: tuple[str, ...]
     given: Inputs
     output: str | int | None = None
+    closed_over: bool = False
+    by_field: bool = False
 
 
 def native(pieces: Pieces, library: str, dtype: str, *, narrow: bool = False) -> Spelling:
@@ -120,9 +126,22 @@ def by_parameters(
         pieces = dataclasses.replace(pieces, function=made, setup=lines)
         return of_problem(pieces, library, dtype, has_aux=False)
     lines, call = _BY_PARAMETERS[package]
-    named = {"model": pieces.function, "inputs": ", ".join(pieces.given.names)}
+    given = pieces.given
+    spelled = {name: given.keyword_names.get(name, name) for name in given.keywords}
+    named = {
+        "model": pieces.function,
+        "inputs": ", ".join(given.names),
+        "keywords": "".join(f", {name}={value}" for name, value in spelled.items()),
+        "options": _options(spelled),
+    }
     setup = (*setup, *(line.format(**named) for line in lines))
     return _defined(pieces, setup, call.format(**named) + _entry(pieces), "params", library)
+
+
+def _options(spelled: Mapping[str, str]) -> str:
+    """Return keywords as the dict that ``functional_call`` takes."""
+    items = ", ".join(f'"{name}": {value}' for name, value in spelled.items())
+    return f", {{{items}}}" if items else ""
 
 
 def of_problem(pieces: Pieces, library: str, dtype: str, *, has_aux: bool) -> Spelling:
@@ -157,7 +176,9 @@ def _call(pieces: Pieces, function: str, *first: str) -> str:
 
 
 def _entry(pieces: Pieces) -> str:
-    return "" if pieces.output is None else f"[{pieces.output!r}]"
+    if pieces.output is None:
+        return ""
+    return f".{pieces.output}" if pieces.by_field else f"[{pieces.output!r}]"
 
 
 def _prepared(pieces: Pieces, library: str, dtype: str, *, narrow: bool) -> tuple[str, ...]:
@@ -170,7 +191,7 @@ def _prepared(pieces: Pieces, library: str, dtype: str, *, narrow: bool) -> tupl
         numbers = index == pieces.given.argnum and is_numbers(value)
         if numbers:
             value = as_arrays(value)
-        elif _is_right(value, library, dtype):
+        elif _is_right(value, library, dtype) or (pieces.closed_over and _is_fixed(value)):
             continue
         needed, line = _converted(name, value, library, dtype)
         imports += needed
@@ -183,6 +204,12 @@ def _is_right(value: Any, library: str, dtype: str) -> bool:
     arrays = [leaf for leaf in tree.leaves(value) if hasattr(leaf, "dtype")]
     owner = library if library in _AS_ARRAYS else None
     return all(owner_of(leaf) == owner and _fits(leaf, dtype) for leaf in arrays)
+
+
+def _is_fixed(value: Any) -> bool:
+    """Say whether nothing in ``value`` is floating."""
+    arrays = [leaf for leaf in tree.leaves(value) if hasattr(leaf, "dtype")]
+    return not any("float" in str(leaf.dtype) for leaf in arrays)
 
 
 def _fits(leaf: Any, dtype: str) -> bool:

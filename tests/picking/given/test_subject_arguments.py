@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jacbench import tree
-from jacbench.picking.given import subject
+from jacbench.picking.given import arguments, subject
 from jacbench.picking.given.inputs import Inputs
 from tests.picking import subjects
 from tests.picking.subjects import OWN, X, evaluated, host, jax_f, pasted, refusal, torch_f
@@ -114,3 +114,36 @@ def test_what_is_no_function() -> None:
     assert refusal(torch_f) == "torch_f: there is no x: pass the point at which to differentiate"
     assert refusal(torch_f, X, dtype="float16") == "dtype 'float16': give float64 or float32"
     assert refusal(torch_f, X, output=0).startswith("torch_f: output=0 is for modules")
+
+
+def test_masks_and_sizes_that_jax_code_uses_as_python_values_are_closed_over() -> None:
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+    x, mask, size = np.array([0.5, -1.0, 2.0]), np.array([True, False, True]), np.int64(4)
+
+    def masked(x: Any, mask: Any, size: Any) -> Any:
+        return jnp.zeros(size).at[: x[mask].size].set(jnp.sin(x[mask]))
+
+    given = Inputs(arguments=(x, mask, size), names=("x", "mask", "size"), convertible=True)
+    found = subject.of(masked, given)
+    assert found.problem.constants == ()
+    function = found.problem.native_function("jax")
+    J = jax.jit(jax.jacrev(function))(x.astype("float32"))
+    assert np.allclose(J[:2], np.diag(np.cos(x))[[0, 2]], atol=1e-6)
+    assert any("are closed over" in note for note in found.notes)
+    assert not any(line.startswith(("mask =", "size =")) for line in found.spelling.setup)
+
+
+def test_what_can_be_traced_stays_an_argument() -> None:
+    jax = pytest.importorskip("jax")
+    order = np.array([1, 0])
+    given = Inputs(arguments=(np.ones(2), order), names=("x", "order"), convertible=True)
+    found = subject.of(lambda x, order: jax.numpy.sin(x)[order], given)
+    assert len(found.problem.constants) == 1
+
+
+def test_arguments_without_a_hash_make_a_function_that_has_one() -> None:
+    pytest.importorskip("autograd")
+    given = Inputs(arguments=(0.0, np.ones(2), {"k": 3.0}), names=("t", "y", "args"), argnum=1)
+    parts = arguments.split(lambda t, y, args: args["k"] * y, given, "f")
+    assert isinstance(hash(parts.function), int)
