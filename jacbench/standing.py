@@ -25,6 +25,8 @@ ALONE = 1e-2
 """What differences must be good to, if one method that they do not deny is to stand by itself."""
 NOISY = 100
 """Sizes of the noise of y within which witnesses agree on a function that is noisy."""
+CHANGED = 1e-10
+"""Share of ‖y‖ by which two calls at one x differ where the function is not one of x alone."""
 MARGIN = 10
 """How many times its estimated error a Jacobian by differences may be off."""
 
@@ -211,9 +213,8 @@ class Grounds:
             return Standing(kind, error, found)
         why = "at a kink" if told.kink else f"good to {told.resolution:.0e} here"
         if not several and not told.kink and told.resolution > ALONE:
-            raise self.problem.mistake(
-                f"what is right cannot be told: {who} alone says so, and differences of its values "
-                f"are {why}: give its Jacobian as jacobian="
+            raise self._cannot_be_told(
+                f"{who} alone says so, and differences of its values are {why}"
             )
         said = f"{who} agree" if several else f"{who} alone says so"
         return Standing(
@@ -235,12 +236,27 @@ class Grounds:
         made = [whole_differences.jacobian(one) for one in self.differences]
         error = max(_share(MARGIN * off, jacobian) for jacobian, off in made)
         if not error <= GOOD:
-            raise self.problem.mistake(
-                f"what is right cannot be told: {why}, and differences of its values are good to "
-                f"{error:.0e}: give its Jacobian as jacobian="
+            raise self._cannot_be_told(
+                f"{why}, and differences of its values are good to {error:.0e}"
             )
         rounding = MARGIN * float(np.finfo(np.float64).eps)
         return Standing("central-difference", max(error, rounding), [one for one, _ in made])
+
+    def _cannot_be_told(self, why: str) -> JacbenchError:
+        """Return the line for what nothing can tell, or that the function is not one of x alone."""
+        first = self.differences[0]
+        again = self.evaluator.value(first.x, self.constants).reshape(-1)
+        apart = _share(again - first.y, first.y)
+        if apart > CHANGED:
+            return self.problem.mistake(
+                f"a later call of its function at the same x gives another value ({apart:.1g} of "
+                "‖y‖ away): what is random, or keeps something between calls as a batch norm or a "
+                "spectral norm in train mode does, has no Jacobian: fix the random numbers, or put "
+                "the model in eval mode"
+            )
+        return self.problem.mistake(
+            f"what is right cannot be told: {why}: give its Jacobian as jacobian="
+        )
 
 
 def _relative_noise(differences: Differences) -> float:

@@ -165,13 +165,30 @@ def test_a_rule_that_is_wrong_in_both_modes_is_outranked_by_differences() -> Non
 
 
 def test_what_nothing_can_tell_is_refused() -> None:
-    noise = np.random.default_rng(0)
-
     def rough(x: Any) -> Any:
-        return np.abs(x) + 1e-3 * noise.standard_normal(x.shape)
+        return np.abs(x) + 1e-3 * np.sin(1e12 * x)
 
     with pytest.raises(JacbenchError, match="what is right cannot be told"):
         reference(Problem(name="mine", native={"numpy": rough}, x=X), "float64")
+
+
+def test_what_differs_from_call_to_call_is_told_so() -> None:
+    noise = np.random.default_rng(0)
+
+    def random(x: Any) -> Any:
+        return np.abs(x) + 1e-3 * noise.standard_normal(x.shape)
+
+    with pytest.raises(JacbenchError, match="a later call of its function at the same x gives"):
+        reference(Problem(name="mine", native={"numpy": random}, x=X), "float64")
+
+
+def test_a_spectral_norm_in_train_mode_is_told_so() -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    layer = torch.nn.utils.spectral_norm(torch.nn.Linear(3, 3)).double()
+    with pytest.raises(JacbenchError, match="spectral norm in train mode"):
+        in_torch(layer)
+    assert in_torch(layer.eval()).kind == "consensus"
 
 
 # --- a Jacobian written by hand ---
