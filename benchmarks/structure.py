@@ -239,14 +239,7 @@ def samples(blocks: int) -> Iterator[Found]:
 
 def bottleneck(blocks: int) -> Iterator[Found]:
     """Compare on the autoencoder."""
-    layers = tuple(weights(3, *WIDTHS))
-    problem = Problem(
-        name="bottleneck/wide-autoencoder",
-        function=_autoencoder,
-        x=draw(4, WIDTHS[0]),
-        constants=(layers,),
-        jacobian=_autoencoder_by_x,
-    )
+    problem = autoencoder()
     by_hand = compete(problem, methods=["numpy.analytic"], oracles=True).get("numpy.analytic")
     assert by_hand is not None
     for library in LIBRARIES[:2]:
@@ -262,6 +255,17 @@ def bottleneck(blocks: int) -> Iterator[Found]:
             yield row("bottleneck", library, factors, by_hand, blocks)
             if dense is not None:
                 yield row("bottleneck", library, factors, dense, blocks)
+
+
+def autoencoder() -> Problem:
+    """Return an autoencoder, by its input."""
+    return Problem(
+        name="bottleneck/wide-autoencoder",
+        function=_autoencoder,
+        x=draw(4, WIDTHS[0]),
+        constants=(tuple(weights(3, *WIDTHS)),),
+        jacobian=_autoencoder_by_x,
+    )
 
 
 def _autoencoder(xp: Namespace, x: Any, layers: Any) -> Any:

@@ -291,7 +291,10 @@ def detection(target: Target) -> list[Detection]:
 
 def traced_pattern(target: Target) -> Pattern:
     """Return asdex's pattern, which holds for every x; what asdex cannot trace is not fit."""
-    import asdex  # noqa: PLC0415 - seconds, which those without a sparse Jacobian do without
+    try:
+        import asdex  # noqa: PLC0415 - seconds, which those without a sparse Jacobian do without
+    except Exception as exc:
+        raise UnfitError(f"cannot be imported: {type(exc).__name__}: {one_line(exc, 100)}") from exc
 
     def of_x(x: Any) -> Any:
         return target.function(x, *target.constants)

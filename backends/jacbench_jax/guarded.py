@@ -28,7 +28,7 @@ def compiled(
     apart: Callable[[Any, Any, Any, Any], tuple[Any, Any]],
     more: Callable[[], Sequence[Any]],
 ) -> Structured:
-    """Return ``made`` with its calls compiled: those that are used with the target's guard.
+    """Return ``made`` with its calls compiled: the one that is held, where the guard asks for it.
 
     Parameters
     ----------
@@ -41,11 +41,8 @@ def compiled(
         Returns the random vectors, each with all that is kept beside it.
     """
     every = guard.looked_at(target, everywhere=made.everywhere)
-    notes: dict[str, int] = {}
-    if every != 1:
-        alone = jax.jit(lambda x, rest: whole(x, rest)[0]).lower(target.x, rest).compile()
-        notes = memory(alone)
-        made = replace(made, call=first_ready(alone, rest))
+    alone = jax.jit(lambda x, rest: whole(x, rest)[0]).lower(target.x, rest).compile()
+    made = replace(made, call=first_ready(alone, rest), notes={**made.notes, **memory(alone)})
     if every is not None:
 
         def beside(x: Any, both: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -56,7 +53,6 @@ def compiled(
 
         given = [(rest, vector) for vector in more()]
         both = jax.jit(beside).lower(target.x, given[0]).compile()
-        notes = notes or memory(both)
 
         def held(x: Any, number: int) -> tuple[Any, float, float]:
             result, sizes = both(x, given[number % len(given)])
@@ -64,6 +60,4 @@ def compiled(
             return result, gap, size
 
         made = replace(made, held=held)
-        if every == 1:
-            made = replace(made, call=lambda x: held(x, 0)[0])
-    return replace(made, notes={**made.notes, **notes})
+    return made

@@ -23,7 +23,7 @@ from jacbench.structure.guard import Structured, StructuredMethod
 from jacbench.structure.halves import Halves, halve
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.verification import Products
-from jacbench_torch import coloured, host_memory
+from jacbench_torch import coloured, dependence, host_memory
 from jacbench_torch.method import TorchMethod, detached, gradients, prepared, unary
 from jacbench_torch.one_factor import told_its_tangent
 from jacbench_torch.straight import Straight
@@ -42,10 +42,12 @@ class Chain:
     ----------
     halves
         Where it is split.
+    everywhere
+        True where no number of x left torch as the function was recorded: it did not branch.
     """
 
     def __init__(self, target: Target) -> None:
-        code = Straight(target)
+        code, self.everywhere = _recorded(target)
         self.halves = halves = halve(code.program)
         inner_wanted = (*halves.cut, *halves.side)
         self._inner = code.part(halves.inner.steps, code.program.inputs, inner_wanted)
@@ -134,6 +136,15 @@ class Chain:
         return self._by_middle(middle, side) if transposed is None else transposed, Jh
 
 
+def _recorded(target: Target) -> tuple[Straight, bool]:
+    """Return the function as recorded, and whether that is all of it for every x."""
+    try:
+        with dependence.Watched():
+            return Straight(target), True
+    except UnfitError:
+        return Straight(target), False
+
+
 def _joined(parts: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
     """Return the parts as one tensor, each entry in a place of its own.
 
@@ -217,6 +228,7 @@ class Factors(StructuredMethod, TorchMethod):
             held=_held(target, chain, arranged),
             layout=self.known_layout(chain.halves),
             notes=dict(chain.halves.notes()),
+            everywhere=chain.everywhere,
             side="rows",
         )
 

@@ -10,7 +10,11 @@ import numpy as np
 
 from jacbench.errors import JacbenchError, unknown
 from jacbench.layout import Array
+from jacbench.memory import format_size
 from jacbench.structure.pattern import Pattern
+
+LARGE, SPARSE = 2**30, 10
+"""Bytes of bands, and how many times those of the entries, beyond which they are refused."""
 
 
 def convert(pattern: Pattern, data: Array, format: str) -> Any:  # noqa: A002 - SciPy's own word
@@ -70,6 +74,12 @@ def _banded(pattern: Pattern, data: Array) -> tuple[tuple[int, int], Array]:
         )
     below = pattern.rows - pattern.indices
     lower, upper = (max(0, int(side.max(initial=0))) for side in (below, -below))
+    takes = (lower + upper + 1) * n * data.itemsize
+    if takes > LARGE and takes > SPARSE * data.nbytes:
+        raise JacbenchError(
+            f"as bands this Jacobian takes {format_size(takes)} for {pattern.nnz} places, since "
+            f"they lie up to {lower} below and {upper} above the diagonal: ask for 'csr'"
+        )
     bands = np.zeros((lower + upper + 1, n), dtype=data.dtype)
     bands[upper + below, pattern.indices] = data
     return (lower, upper), bands

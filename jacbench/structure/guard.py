@@ -9,7 +9,9 @@ is missed has part in it for all vectors but a set of measure zero, whence one v
 from __future__ import annotations
 
 import itertools
+import math
 import threading
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -22,6 +24,7 @@ from jacbench.backend import Method, Native, Prepared, Target, UnfitError
 from jacbench.errors import JacbenchError
 from jacbench.layout import Array, FactoredLayout, Layout, SparseLayout
 from jacbench.structure import points
+from jacbench.structure.fastest import ROUNDS, SECONDS
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.search import Side, shape_of
 from jacbench.structure.verification import VECTORS, Products, near
@@ -38,6 +41,9 @@ BYTES = 2**25
 
 MOST = 16
 """Vectors drawn beforehand; they are taken in turn."""
+
+DEAR = 1.1
+"""From so many times a call's own time on the guard's cost is told."""
 
 _SEED = 0x9A4D
 
@@ -74,6 +80,23 @@ class Structured:
     everywhere: bool = False
     side: Side = "columns"
     pattern: Pattern | None = None
+
+
+def _cost(made: Structured, x: Native, every: int) -> float:
+    """Return about how many times as long a call takes with the guard: of a few calls each."""
+    ways: list[Callable[[], object]] = [lambda: made.call(x), lambda: made.held(x, 0)]
+    best = [math.inf, math.inf]
+    begun = time.perf_counter()
+    for round_ in range(ROUNDS + 1):
+        for number, way in enumerate(ways):
+            start = time.perf_counter()
+            way()
+            if round_:  # the first may load what it needs
+                best[number] = min(best[number], time.perf_counter() - start)
+        if round_ and time.perf_counter() - begun > SECONDS:
+            break
+    without, held = best
+    return 1 + max(0.0, held / without - 1) / every
 
 
 def looked_at(target: Target, *, everywhere: bool) -> int | None:
@@ -125,6 +148,9 @@ class StructuredMethod(Method):
             return Prepared(made.call, {**made.notes, "guard": told}, made.layout)
         which = "every call" if every == 1 else f"one call in {every}"
         notes = {**made.notes, "guard": f"{which}: {target.guard.mode}"}
+        cost = _cost(made, target.x, every)
+        if cost > DEAR:
+            notes["guard_cost"] = f"{cost:.2f} x a call without it, roughly: it is in every time"
         if "caveat" in notes:
             does = "found anew" if target.guard.mode == "repair" else "an error"
             notes["caveat"] = (

@@ -35,7 +35,9 @@ class Pattern:
 
     @classmethod
     def of(cls, given: Any) -> Pattern:
-        """Return the pattern of a SciPy sparse array's stored entries, or of an array's non-zeros.
+        """Return the pattern of a sparse array's stored entries, or of an array's non-zeros.
+
+        Sparse arrays are those of SciPy, of ``jax.experimental.sparse`` and of torch.
 
         Raises
         ------
@@ -46,11 +48,15 @@ class Pattern:
 
         if isinstance(given, Pattern):
             return given
-        if scipy.sparse.issparse(given):
+        places = _places(given)
+        if places is not None:
+            marked = (np.ones(places.shape[1], dtype=bool), tuple(places))
+            rows: Any = scipy.sparse.csr_array(marked, shape=tuple(given.shape))
+        elif scipy.sparse.issparse(given):
             sparse: Any = given
             stored = sparse.tocoo()
             marked = (np.ones(stored.nnz, dtype=bool), stored.coords)
-            rows: Any = scipy.sparse.csr_array(marked, shape=stored.shape)
+            rows = scipy.sparse.csr_array(marked, shape=stored.shape)
         else:
             dense = np.asarray(given)
             if dense.ndim != 2:
@@ -95,3 +101,16 @@ class Pattern:
         whole = np.zeros(self.shape, dtype=data.dtype)
         whole[self.rows, self.indices] = data
         return whole
+
+
+def _places(given: Any) -> Array | None:
+    """Return the places, (2, nnz), that a sparse array of JAX or torch stores; None: it is none."""
+    library = type(given).__module__.partition(".")[0]
+    if library == "jax" and hasattr(given, "todense") and len(given.shape) == 2:
+        stored = given if hasattr(given, "indices") and given.indices.ndim == 2 else given.to_bcoo()
+        indices = np.asarray(stored.indices).T
+        # what it holds beyond its shape pads it to a fixed size
+        return indices[:, (indices < np.array(given.shape)[:, None]).all(axis=0)]
+    if library == "torch" and str(given.layout) != "torch.strided" and given.ndim == 2:
+        return np.asarray(given.detach().to_sparse_coo().coalesce().indices().cpu())
+    return None

@@ -67,3 +67,10 @@ def test_what_cannot_be_is_said_in_one_line() -> None:
         convert(Pattern.of(J), J.data[:3], "csr")
     assert all("\n" not in str(raised.value) for raised in (one, two, three, four))
     assert list(FORMATS) == ["csr", "banded", "operator", "dense", "blocks"]
+
+
+def test_bands_as_large_as_the_whole_matrix_are_refused() -> None:
+    n = 20_000
+    pattern = Pattern.of(scipy.sparse.eye_array(n) + scipy.sparse.eye_array(n, k=n - 1))
+    with pytest.raises(JacbenchError, match=r"takes 2.98 GiB for 20001 places.* ask for 'csr'"):
+        convert(pattern, np.ones(pattern.nnz), "banded")

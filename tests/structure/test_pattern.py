@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -47,3 +49,23 @@ def test_data_come_back_in_both_forms() -> None:
     dense[MARKED] = data
     assert np.array_equal(pattern.dense(data), dense)
     assert np.array_equal(pattern.csr(data).toarray(), dense)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_sparse_arrays_of_torch_and_jax_are_patterns() -> None:
+    dense = np.array([[0.0, 2.0, 0.0], [3.0, 0.0, 0.0]])
+    expected = Pattern.of(dense)
+    given = []
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        given += [torch.tensor(dense).to_sparse(), torch.tensor(dense).to_sparse_csr()]
+    if importlib.util.find_spec("jax") is not None:
+        from jax.experimental.sparse import BCOO, BCSR
+
+        given += [BCOO.fromdense(dense), BCOO.fromdense(dense, nse=4), BCSR.fromdense(dense)]
+    for one in given:
+        found = Pattern.of(one)
+        assert found.shape == (2, 3)
+        assert np.array_equal(found.indptr, expected.indptr)
+        assert np.array_equal(found.indices, expected.indices)
