@@ -151,3 +151,20 @@ def test_ctrl_c_ends_it_and_its_workers(folder):
         process.kill()
     assert (process.returncode, out, told) == (130, "", "jacbench: interrupted\n")
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_what_nothing_can_call_right_is_one_line_and_status_1(tmp_path):
+    (tmp_path / "rule.py").write_text(
+        "import numpy as np\n"
+        "from autograd.extend import defjvp, defvjp, primitive\n"
+        "square = primitive(lambda x: x**2)\n"
+        "defvjp(square, lambda ans, x: lambda g: g * x)\n"
+        "defjvp(square, lambda g, ans, x: g * x)\n"
+        "def f(x):\n    return square(x)\n"
+        "x = np.linspace(1.0, 2.0, 3)\n",
+        encoding="utf-8",
+    )
+    done = pick(tmp_path, "rule.py:f")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("jacbench: rule.py:f: nothing is picked, as what is right")
+    assert done.stderr.count("\n") == 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import jacbench
 from jacbench import registry
-from jacbench.errors import JacbenchError
+from jacbench.errors import JacbenchError, NothingRightError
 from jacbench.picking import auto
 from jacbench.picking.auto import Choice
 
@@ -156,3 +157,27 @@ def test_the_pick_itself_takes_only_what_holds_everywhere():
         auto.forget()
     info = registry.method(choice.method).info
     assert (info.operator, info.structure, info.compiled) == ("jacobian", "", False)
+
+
+def test_nothing_is_taken_where_differences_deny_both_modes():
+    from autograd.extend import defjvp, defvjp, primitive
+
+    @primitive
+    def square(x):
+        return x**2
+
+    defvjp(square, lambda ans, x: lambda g: g * x)
+    defjvp(square, lambda g, ans, x: g * x)
+    with pytest.raises(NothingRightError, match="away from what both modes agree on"):
+        jacbench.jacobian(square, X, "auto")
+
+
+def test_what_is_taken_and_not_confirmed_is_warned_of(monkeypatch):
+    answer = SimpleNamespace(
+        method="autograd.jacobian", chunk_size=None, doubt="differences cannot tell here"
+    )
+    monkeypatch.setattr(auto, "pick_here", lambda *_: answer)
+    auto.forget()
+    with pytest.warns(UserWarning, match="not confirmed: differences cannot tell here"):
+        jacbench.jacobian(double, X, "auto")
+    auto.forget()
