@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,7 +48,8 @@ GOES_THROUGH = {
 def isolated(prepare: Callable[[M, Target], Prepared]) -> Callable[[M, Target], Prepared]:
     """Return a method's ``prepare`` such that it, and the call that it prepares, are kept apart.
 
-    Where nothing surrounds a call, it gains three questions to torch: 0.2 us.
+    Where nothing surrounds a call, it gains three questions to torch, the last one for each leaf of
+    x: 0.2 us for an array.
     """
     if getattr(prepare, "_isolated", False):
         return prepare
@@ -105,7 +106,7 @@ def _apart(
 ) -> Callable[[Any], Any]:
     """Return ``call`` kept apart; ``mapped`` changes every tensor of what it returns."""
     is_on, is_inference = torch.is_grad_enabled, torch.is_inference_mode_enabled
-    tracks: Callable[[Any], bool] = _tracked if tree.is_leaf(like) else tracked
+    tracks = _tracker(like)
 
     def of_x(x: Any) -> Any:
         if is_inference() or not is_on():
@@ -187,6 +188,21 @@ def _instead(method: TorchMethod) -> str:
 def tracked(x: Any) -> bool:
     """Say whether a leaf of x is part of a graph, or carries a tangent."""
     return any(map(_tracked, tree.leaves(x)))
+
+
+def _tracker(like: Any) -> Callable[[Any], bool]:
+    """Return :func:`tracked` for points like one; without a walk where there is one level."""
+    if isinstance(like, torch.Tensor):
+        return _tracked
+    if type(like) is dict and _are_tensors(like.values()):
+        return lambda x: any(map(_tracked, x.values()))
+    if type(like) in {list, tuple} and _are_tensors(like):
+        return lambda x: any(map(_tracked, x))
+    return tracked
+
+
+def _are_tensors(parts: Iterable[Any]) -> bool:
+    return all(isinstance(part, torch.Tensor) for part in parts)
 
 
 def _tracked(leaf: torch.Tensor) -> bool:

@@ -291,3 +291,26 @@ def test_the_grad_of_parameters_is_left_alone(name: str) -> None:
     assert math.isfinite(float(tree.leaves(found)[0].sum()))
     assert model.weight.grad is None
     assert X.grad is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda a, b: {"a": a, "b": b},
+        lambda a, b: [a, b],
+        lambda a, b: {"a": (a,), "b": {"b": b}},
+    ],
+)
+def test_one_leaf_of_a_tree_that_is_part_of_a_graph_is_enough(make: Any) -> None:
+    a, b = X[0].clone(), X[1].clone()
+
+    def f(x: Any) -> Any:
+        one, other = tree.leaves(x)
+        return one * other
+
+    prepared = jb.prepare(f, make(a, b), "torch.grad-loop")
+    J = prepared(make(a, b.clone().requires_grad_()))
+    with pytest.raises(JacbenchError, match="it keeps no graph of x"):
+        tree.leaves(J)[0].sum().backward()
+    with torch.no_grad():
+        assert torch.equal(tree.leaves(prepared(make(a, b)))[0], torch.diag(b))
