@@ -118,6 +118,11 @@ statistics(
     "        medians = medians * 2\n",
 )
 statistics(
+    "of several cells each may be wrong as often",
+    "if p <= false_share * i / len(ordered)]",
+    "if p <= false_share]",
+)
+statistics(
     "an interval has one tail",
     "return (1 - confidence) / 2, (1 + confidence) / 2",
     "return 0.0, confidence",

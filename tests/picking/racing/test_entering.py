@@ -40,6 +40,22 @@ def test_what_is_used_today_is_tried_however_slow():
     assert speedup.low <= speedup.estimate <= speedup.high
 
 
+def test_what_is_used_today_is_tried_though_it_cannot_win(monkeypatch):
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    planted = Planted("a", 2e-5), Planted("loop", 2e-3, mode="reverse", chunking="loop")
+    # too little time to begin with it: it comes once the other has been seen
+    made, bench = contest(*planted, today="loop", time_limit_s=0.15)
+    assert [candidate.method for candidate in bench.entered] == ["a", "loop"]
+    assert row(made, "loop").fate == "dropped"
+
+
+def test_a_loop_that_may_come_near_the_best_so_far_is_tried():
+    # 200 passes take a millisecond at the least, five times the best so far
+    planted = Planted("a", 2e-4), Planted("loop", 1.1e-3, mode="reverse", chunking="loop")
+    _, bench = contest(*planted)
+    assert Candidate("jacobian", "loop") in bench.entered
+
+
 def test_known_reasons_are_kept_and_cost_nothing():
     made, bench = contest(Planted("a"), Planted("b", reason="needs a batch"))
     assert row(made, "b").fate == "unsupported"
