@@ -38,6 +38,16 @@ def test_every_entry_moves_in_proportion_to_itself_and_keeps_its_sign(
     assert np.all(share > 0)
 
 
+def test_no_draw_is_far_enough_to_change_a_sign() -> None:
+    class Far(np.random.Generator):
+        def standard_normal(self, *args: object, **options: object) -> np.ndarray:  # type: ignore[override]
+            return np.full(2, -20.0)
+
+    x = np.array([3.0, -3.0])
+    moved = nearby.moved(x, Far(np.random.PCG64(0)))
+    assert np.allclose(moved, [1.5, -4.5])
+
+
 def test_metres_beside_radians_move_by_as_much_each() -> None:
     problem = Problem(name="polar", function=lambda xp, x: x, x=np.array([6.378e6, 0.7]))
     share = np.abs(problem.elsewhere - problem.x) / problem.x

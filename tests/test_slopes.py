@@ -240,6 +240,13 @@ def test_what_moves_little_is_not_lost_beside_what_moves_much(n: int) -> None:
         assert told(f, x, wrong).denied
 
 
+def test_small_inputs_of_a_sum_are_not_confirmed_by_large_ones() -> None:
+    x = 10.0 ** np.repeat([-6, 0, 6], 10)
+    wrong = np.ones((1, 30))
+    wrong[0, :10] = 2.0
+    assert not told(lambda x: np.sum(x, keepdims=True), x, wrong).holds
+
+
 # --- products ---
 
 
