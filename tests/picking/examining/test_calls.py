@@ -11,6 +11,7 @@ import pytest
 from jacbench.errors import JacbenchError
 from jacbench.picking.examining.calls import Calls, rounded
 from jacbench.picking.examining.examination import examine
+from jacbench.problem import Problem
 from tests.picking.planted import X, configured, subject
 
 anp = pytest.importorskip("autograd.numpy")
@@ -100,3 +101,15 @@ def test_numbers_drawn_while_compiling_are_found_out(monkeypatch: pytest.MonkeyP
     with pytest.raises(JacbenchError, match="two calls at the same x differ"):
         examine(subject(lambda x: anp.tanh(x) + rng.uniform()), "autograd")
     assert examine(subject(anp.tanh), "autograd").findings == ()
+
+
+def test_a_function_that_writes_into_its_input_is_told() -> None:
+    def writes(x: Any) -> Any:
+        x += 1.0
+        return x * 2.0
+
+    problem = Problem(name="f", native={"numpy": writes}, x=np.array([1.0, 2.0]))
+    made = Calls(problem, "numpy", dtype="float64", device="cpu")
+    with pytest.raises(JacbenchError, match="f: its function changes its input: x is "):
+        made.watched(problem.x)
+    assert np.array_equal(problem.x, [1.0, 2.0])
