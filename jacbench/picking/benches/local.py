@@ -32,6 +32,7 @@ from jacbench.problem import Problem
 from jacbench.reference import Reference
 from jacbench.settle import guarded, refused
 from jacbench.structure import sparsity
+from jacbench.structure.guard import Guarded
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.samples import Samples
 from jacbench.structure.samples import find as find_samples
@@ -380,7 +381,11 @@ class LocalBench:
             "dtype": self.subject.dtype,
         }
         method, chunk = candidate.method, candidate.chunk_size
-        lines = self._library.recipe(method, spelling, chunk, facts)
+        guarded = settled is not None and isinstance(
+            getattr(settled.prepared, "call", None), Guarded
+        )
+        # plain lines would rest on what was seen at a few points
+        lines = None if guarded else self._library.recipe(method, spelling, chunk, facts)
         lines = lines or through_jacbench(method, candidate.operator, spelling, chunk, facts)
         return [*spelling.setup, *lines]
 

@@ -46,6 +46,17 @@ def bench(f=smooth, *, examined=True, **parts):
     return made
 
 
+def test_lines_for_what_was_seen_at_points_alone_carry_the_guard():
+    made = bench(by_sample)
+    made.samples()
+    candidate = Candidate("jacobian", "autograd.per-sample")
+    made.enter(candidate)
+    lines = made.code(candidate)
+    assert any("jacbench.prepare(" in line for line in lines)
+    made.enter(JACOBIAN)
+    assert not any("jacbench" in line for line in made.code(JACOBIAN))
+
+
 class Counted:
     """A function that behaves until it was told otherwise."""
 
