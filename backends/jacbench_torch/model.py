@@ -19,6 +19,13 @@ from jacbench.model import Adapted, Inputs, one_or_tuple, selected
 
 Tap: TypeAlias = Callable[[str, Any], Any]
 
+_ATTENDING = (
+    torch.nn.MultiheadAttention,
+    torch.nn.TransformerEncoder,
+    torch.nn.TransformerEncoderLayer,
+)
+"""Modules with a fused path of their own where nothing is differentiated."""
+
 
 def adapt(model: torch.nn.Module, inputs: Inputs, wrt: str, output: str | int | None) -> Adapted:
     """Return ``model`` as a function of its parameters or of its inputs.
@@ -75,6 +82,7 @@ class _Function:
         self._output = output
         self._single = single
         self._buffers = frozenset(name for name, _ in model.named_buffers())
+        self._attends = any(isinstance(module, _ATTENDING) for module in model.modules())
 
     def __call__(self, x: Any, other: Any, state: Any, *, tap: Tap | None = None) -> torch.Tensor:
         parameters, given = (x, other) if self._by_parameters else (other, x)
@@ -85,11 +93,11 @@ class _Function:
         arrays = (given,) if self._single else tuple(given)
         arguments, keywords = self._inputs.called(arrays)
         name = type(self._model).__name__
-        if tap is None:
-            value = functional_call(self._model, everything, arguments, keywords)
-        else:
+        if tap is not None:
             with _tapping(self._model, tap):
-                value = functional_call(self._model, everything, arguments, keywords)
+                value = self._called(everything, arguments, keywords)
+        else:
+            value = self._called(everything, arguments, keywords)
         value = selected(value, self._output, name)
         if not isinstance(value, torch.Tensor):
             raise JacbenchError(
@@ -97,6 +105,23 @@ class _Function:
                 "model in one that returns the tensor to differentiate"
             )
         return value
+
+    def _called(self, everything: Any, arguments: Any, keywords: Any) -> Any:
+        """Call the model as a derivative sees it.
+
+        In eval mode and without a graph, torch's attention takes a fused path that has no
+        derivative and gives zeros on padded positions. The parameters are detached here, so that
+        it would be taken where the user's own call does not take it.
+        """
+        if not self._attends or torch.compiler.is_compiling():  # which cannot trace the switch
+            return functional_call(self._model, everything, arguments, keywords)
+        if not torch.backends.mha.get_fastpath_enabled():
+            return functional_call(self._model, everything, arguments, keywords)
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            return functional_call(self._model, everything, arguments, keywords)
+        finally:
+            torch.backends.mha.set_fastpath_enabled(True)
 
 
 @contextlib.contextmanager

@@ -485,6 +485,32 @@ def test_by_the_output_of_a_submodule(method: str) -> None:
 # --- as a problem ---
 
 
+class Attends(nn.Module):
+    """Self-attention over a padded batch, the mask by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(4, 2, 4, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1)
+
+    def forward(self, x: Any, *, mask: Any) -> Any:
+        return self.encoder(x, src_key_padding_mask=mask)
+
+
+def test_attention_has_the_value_that_is_differentiated_on_padded_positions() -> None:
+    torch.manual_seed(0)
+    model = Attends().double().eval()
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
+    mask = torch.tensor([[False] * 3, [False, False, True]])
+    expected = model(x.clone().requires_grad_(), mask=mask).detach().numpy()
+    given = Inputs((x,), {"mask": mask})
+    adapted = registry.load("torch").adapt(model, given, "inputs", None)
+    assert np.allclose(called(adapted).numpy(), expected, rtol=1e-12)
+    with torch.no_grad():
+        assert np.allclose(called(adapted).numpy(), expected, rtol=1e-12)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
 def test_a_module_is_recognised_and_becomes_a_problem() -> None:
     model = network(train=False)
     problem = from_model(model, INPUT, batch_axis=0)
