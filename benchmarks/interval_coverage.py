@@ -6,7 +6,7 @@ interval is longer than it need be: where a machine drifts from first to last, w
 visits is no chance; and a sweep's exponent allows for points that lie on no power law, which these
 do. In two places it is short, and nothing measured could tell: see the last lines.
 
-    python -m benchmarks.coverage [--trials N] [--json FILE]
+    python -m benchmarks.interval_coverage [--trials N] [--json FILE]
 """
 
 from __future__ import annotations
