@@ -64,6 +64,9 @@ def told(
             line += " at x alone"
         elif second:
             line += f" at x (at the second point they are {second:.1g} away)"
+        disbelieved = _disbelieved(found, judgement)
+        if disbelieved:
+            line += f"; {disbelieved} gives something else, and is not believed"
     if precision == "float32":
         line += "; float32 alone: weaker"
     if lifted:
@@ -104,13 +107,18 @@ def _by_modes(
             f"{first}two {independent}methods in {precision} ({', '.join(found.names)}) agree to "
             f"{_figure(found.agreement or 0.0)}"
         )
-    name, other = found.forward, found.reverse
-    if not judgement.forward:
-        name, other = other, name
+    name = found.forward if judgement.forward else found.reverse
     alone = f"{first}one method in {precision} ({name})"
-    if other:
-        return f"{alone}, which {other} contradicts,"
-    return f"{alone}, as {reasons[0]}," if reasons else alone
+    if _disbelieved(found, judgement) or not reasons:
+        return alone
+    return f"{alone}, as {reasons[0]},"
+
+
+def _disbelieved(found: Products, judgement: Judgement) -> str:
+    """Return the mode that answered and is not believed; empty where there is none."""
+    if judgement.forward and judgement.reverse:
+        return ""
+    return found.reverse if judgement.forward else found.forward
 
 
 def _figure(error: float) -> str:
