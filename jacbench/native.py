@@ -400,7 +400,7 @@ def batch_jacobian(
     asked = Call("batch_jacobian", f, x, method, chunk_size, argnums=argnums, in_axis=in_axis)
     if check:
         asked.refuse_interacting_samples()
-    return asked.structured(asked.arranged(asked.call()))
+    return asked.structured(asked.arranged(asked.call(refuse_zeros=check)))
 
 
 def sparse_jacobian(

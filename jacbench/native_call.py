@@ -159,12 +159,13 @@ class Call:
         if pair is not None:
             raise JacbenchError(f"{self.who}: {interaction.told_of(*pair)}")
 
-    def call(self, vector: Any = None) -> Native:
-        """Prepare the method and call it at x."""
+    def call(self, vector: Any = None, *, refuse_zeros: bool = True) -> Native:
+        """Prepare the method and call it at x; zeros may be refused."""
         prepared = self.prepare(vector)
         result = self._refusing(lambda: prepared.call(self.x))
         self.layout = prepared.layout_now or self.layout
-        self._refuse_what_is_cut(result)
+        if refuse_zeros:
+            self._refuse_what_is_cut(result)
         return result
 
     def _refuse_what_is_cut(self, result: Native) -> None:

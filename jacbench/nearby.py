@@ -20,12 +20,15 @@ NEARER = (1, 10, 100, 1000)
 
 def flat(x: Tree) -> Array:
     """Return the leaves of x as one float64 vector, in tree order."""
-    return np.concatenate([np.asarray(a, dtype=np.float64).reshape(-1) for a in tree.leaves(x)])
+    own = [np.asarray(a, dtype=np.float64).reshape(-1) for a in tree.leaves(x)]
+    return np.concatenate(own) if own else np.zeros(0)
 
 
 def like(vector: Array, x: Tree) -> Tree:
     """Return the pieces of ``vector`` as a tree of the structure and the shapes of x."""
     leaves = tree.leaves(x)
+    if not leaves:
+        return x
     pieces = np.split(vector, np.cumsum([leaf.size for leaf in leaves])[:-1])
     return tree.unflatten(x, [p.reshape(a.shape) for p, a in zip(pieces, leaves, strict=True)])
 
@@ -44,7 +47,7 @@ def scale(leaf: Array) -> Array:
 
 def units(x: Tree) -> Array:
     """Return the :func:`scale` of each entry of x, of shape (n,)."""
-    return np.concatenate([scale(leaf).reshape(-1) for leaf in tree.leaves(x)])
+    return flat([scale(leaf) for leaf in tree.leaves(x)])
 
 
 def moved(leaf: Array, rng: np.random.Generator) -> Array:

@@ -24,7 +24,7 @@ CELLS = [
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Worker]:
     """A worker for two cells."""
-    worker = Worker(CELLS, Settings(budget_s=0.02), tmp_path / "worker")
+    worker = Worker(CELLS, Settings(budget_s=0.02, visits=3), tmp_path / "worker")
     yield worker
     worker.kill()
 

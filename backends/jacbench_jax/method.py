@@ -45,14 +45,15 @@ class JaxMethod(Method):
         return layout.OUTPUT_BY_INPUT
 
 
-def output_basis(target: Target) -> jax.Array:
+def output_basis(target: Target, dtype: Any = None) -> jax.Array:
     """Return the m one-hot vectors of the output, of shape (m,) + y.shape, on x's device.
 
-    NumPy makes them: ``jnp.eye`` alone compiles five functions of its own.
+    NumPy makes them: ``jnp.eye`` alone compiles five functions of its own. ``dtype`` None is that
+    of y, for which the function is traced.
     """
     m = math.prod(target.y_shape)
     leaf = tree.leaves(target.x)[0]
-    basis = np.eye(m, dtype=output_dtype(target)).reshape(m, *target.y_shape)
+    basis = np.eye(m, dtype=output_dtype(target) if dtype is None else dtype).reshape(m, *target.y_shape)
     return beside(basis, leaf)
 
 

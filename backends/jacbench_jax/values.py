@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jacbench import layout
+from jacbench import layout, tree
 from jacbench.backend import Target
 from jacbench_jax.method import output_basis
 from jacbench_jax.staged import Staged
@@ -56,11 +56,13 @@ class ValueAndVjp(Staged):
 
             if target.has_aux:
                 y, pull, aux = jax.vjp(function, x, has_aux=True)
-                return (y, aux), jax.vmap(pull)(basis)[0]
+                return (y, aux), jax.vmap(pull)(basis.astype(y.dtype))[0]
             y, pull = jax.vjp(function, x)
-            return y, jax.vmap(pull)(basis)[0]
+            return y, jax.vmap(pull)(basis.astype(y.dtype))[0]
 
-        return value_and_rows, (output_basis(target), *target.constants)
+        # of x's dtype: that of y would take a tracing to know, and is known in this one
+        basis = output_basis(target, tree.first(target.x).dtype)
+        return value_and_rows, (basis, *target.constants)
 
 
 METHODS = (

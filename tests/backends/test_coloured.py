@@ -342,7 +342,10 @@ def _wrong_back_in_autograd() -> Any:
         time.sleep(0.002)
         return g * np.cos(x)
 
-    sine = primitive(np.sin)
+    @primitive
+    def sine(x: Any) -> Any:  # not np.sin itself, whose rule for everybody this would become
+        return np.sin(x)
+
     defvjp(sine, lambda y, x: lambda g: 0.5 * g * np.cos(x))
     defjvp(sine, pushed)
     return sine
