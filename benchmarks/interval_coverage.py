@@ -12,14 +12,13 @@ do. In two places it is short, and nothing measured could tell: see the last lin
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import noise
+from benchmarks import noise, provenance
 from benchmarks.noise import Floats
 from jacbench.settings import Settings
 from jacbench.statistics import (
@@ -154,7 +153,7 @@ def main() -> None:
     for what, share in short.items():
         print(f"short by nature: {what}: {share:.1%}")
     if asked.json:
-        asked.json.write_text(json.dumps({"rows": rows, "short": short}, indent=2) + "\n")
+        provenance.write(asked.json, rows=rows, short=short)
 
 
 if __name__ == "__main__":

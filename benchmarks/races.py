@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import noise
+from benchmarks import noise, provenance
 from benchmarks.noise import Floats
 from jacbench.picking.racing.candidate import Candidate
 from jacbench.picking.racing.race import MOST_ROUNDS, race
@@ -99,9 +98,7 @@ def main() -> None:
             print(f"{row.dropped[ratio]:>17.0%}{row.rounds[ratio]:>8g}", end="")
         print()
     if asked.json:
-        asked.json.write_text(
-            json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n"
-        )
+        provenance.write(asked.json, rows=[dataclasses.asdict(row) for row in rows])
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_cells_have_their_turns_in_any_order_and_as_often_as_told(worker: Worker
         assert timed["cpu_s"] > 0
         assert timed["device_s"] is None
         told.append([event["event"] for event in events])
-    first = ["start", "settled", "timing", "timed", "done"]
+    first = ["start", "settled", "timing", "asking-again", "timed", "done"]
     later = [kind for kind in first if kind != "settled"]
     assert told == [first, first, later, later, later]
     worker.send(do="memory", cell=CELLS[0].key)

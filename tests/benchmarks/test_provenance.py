@@ -38,7 +38,7 @@ def test_the_caption_is_one_line() -> None:
 
 
 def test_there_are_scripts() -> None:
-    assert len(SCRIPTS) == 9
+    assert len(SCRIPTS) == 12
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
