@@ -53,7 +53,8 @@ def output_basis(target: Target, dtype: Any = None) -> jax.Array:
     """
     m = math.prod(target.y_shape)
     leaf = tree.leaves(target.x)[0]
-    basis = np.eye(m, dtype=output_dtype(target) if dtype is None else dtype).reshape(m, *target.y_shape)
+    dtype = output_dtype(target) if dtype is None else dtype
+    basis = np.eye(m, dtype=dtype).reshape(m, *target.y_shape)
     return beside(basis, leaf)
 
 
