@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from jacbench.errors import JacbenchError
 
 if TYPE_CHECKING:  # the registry is imported by `jacbench list`, which does without NumPy
+    from jacbench.graph_cut import GraphCut
     from jacbench.layout import Layout
     from jacbench.model import Adapted, Inputs
     from jacbench.picking.given.spelling import Spelling
@@ -474,13 +475,16 @@ class Backend(ABC):
         del function, x
         return True
 
-    def cuts(self, function: Callable[[Native], Native], x: Native) -> str | None:
-        """Return what takes x out of differentiation in ``function``, and on which lines.
+    def cuts(
+        self, function: Callable[..., Native], x: Native, *constants: Native
+    ) -> tuple[GraphCut, ...]:
+        """Return what takes x out of differentiation on its way to y, in order.
 
-        None where nothing is seen to. What is cut may be meant so: whoever asks knows that y moves.
+        Found by running or tracing the function; no words on what a rule of its own does. Empty
+        where nothing is seen to. What is cut may be meant so: whoever asks knows that y moves.
         """
-        del function, x
-        return None
+        del function, x, constants
+        return ()
 
     def is_array(self, value: Any) -> bool:
         """Say whether ``value`` is one of the library's arrays."""
@@ -573,14 +577,6 @@ class Backend(ABC):
         """
         del function, x, constants
         return None
-
-    def stops(self, function: Callable[..., Native], *arguments: Native) -> str:
-        """Return what stops gradients on purpose in ``function``, with lines; empty for nothing.
-
-        Found by running or tracing it once; no words on what a rule of its own does.
-        """
-        del function, arguments
-        return ""
 
     def synchronise(self, value: Native) -> None:
         """Wait until ``value`` is computed; for code outside the timed call."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jacbench import (
+    graph_cut,
     interaction,
     layout,
     moving,
@@ -179,7 +180,7 @@ class Call:
             return
         if self._dtype() not in {"float32", "float64"} or self._slope() is None:
             return
-        where = self.backend.cuts(self.f, self.x) or self.backend.stops(self.f, self.x)
+        where = graph_cut.told(self.backend.cuts(self.f, self.x))
         told = f"the graph from x to y is cut, by {where}" if where else CUT_UNSEEN
         raise JacbenchError(
             f"{self.who}: its result is 0 everywhere, but y moves with x: {told}: compute y from x "

@@ -125,6 +125,7 @@ def torch_cases() -> dict[str, Callable[[], Any]]:
         "own backward": lambda: vjp(own_backward, x),
         "checkpoint": lambda: vjp(lambda x: checkpoint(torch.sin, x, use_reentrant=False), x),
         "reentrant checkpoint": reentrant,
+        "expanded": lambda: jacfwd(torch.sin)(x[:1].expand(3)),
         "traced": lambda: linearize(lambda x: x * x[0].item(), x),
         "NumPy, backward": lambda: jacrev(in_numpy)(x),
         "NumPy, forward": lambda: jacfwd(in_numpy)(x),

@@ -32,6 +32,7 @@ from jacbench_jax import model as models
 from jacbench_jax.method import UNTRACEABLE
 
 if TYPE_CHECKING:
+    from jacbench.graph_cut import GraphCut
     from jacbench.model import Adapted, Inputs
     from jacbench.picking.given.spelling import Spelling
 
@@ -97,9 +98,9 @@ class JaxBackend(Backend):
         stack.enter_context(jax.default_matmul_precision("highest"))
         return stack
 
-    def stops(self, function: Callable[..., Any], *arguments: Any) -> str:
+    def cuts(self, function: Callable[..., Any], x: Any, *constants: Any) -> tuple[GraphCut, ...]:
         """Return the lines with a ``stop_gradient``."""
-        return cuts.stops(function, *arguments)
+        return cuts.of(function, x, *constants)
 
     def staged(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``function`` under ``jit``, or as it is where it cannot be traced.

@@ -16,7 +16,6 @@ from jacbench_torch import (
     buffers,
     coloured,
     compiled,
-    cuts,
     declines,
     func,
     functional,
@@ -36,6 +35,7 @@ from jacbench_torch import (
 from jacbench_torch import model as models
 
 if TYPE_CHECKING:
+    from jacbench.graph_cut import GraphCut
     from jacbench.model import Adapted, Inputs
     from jacbench.picking.given.spelling import Spelling
 
@@ -158,9 +158,9 @@ class TorchBackend(Backend):
         """Put back the buffers that were written to."""
         buffers.put_back(holds)
 
-    def cuts(self, function: Callable[[Any], Any], x: Any) -> str | None:
+    def cuts(self, function: Callable[..., Any], x: Any, *constants: Any) -> tuple[GraphCut, ...]:
         """Return where the graph from x is cut."""
-        return lost_graph.of(function, x)
+        return lost_graph.of(function, x, *constants)
 
     def is_array(self, value: Any) -> bool:
         """Say whether ``value`` is a tensor."""
@@ -169,10 +169,6 @@ class TorchBackend(Backend):
     def device_of(self, array: torch.Tensor) -> str:
         """Return where the tensor lies."""
         return str(array.device)
-
-    def stops(self, function: Callable[..., Any], *arguments: Any) -> str:
-        """Return the lines that detach, take ``.data`` or switch gradients off."""
-        return cuts.stops(function, *arguments)
 
     def lifting(self) -> contextlib.AbstractContextManager[object]:
         """Return a mode that lifts float32 tensors where they meet float64 ones."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from jacbench import registry, tree
 from jacbench.errors import JacbenchError
+from jacbench.graph_cut import GraphCut
 from jacbench.layout import Array
 from jacbench.picking.examining import precision
 from jacbench.problem import Problem
@@ -74,20 +75,14 @@ class Calls:
                 )
         return y
 
-    def stops(self, x: Tree) -> str:
-        """Return what stops gradients in the function on purpose; empty where nothing does."""
+    def cuts(self, x: Tree) -> tuple[GraphCut, ...]:
+        """Return what takes x out of differentiation on its way to y; empty where nothing does."""
         own = tree.map_leaves(self.put, x)
         try:
             with self.precisely():
-                return self.backend.stops(self.function, own, *self.constants)
+                return self.backend.cuts(self.function, own, *self.constants)
         except Exception:  # noqa: BLE001 - what cannot be traced shows nothing
-            return ""
-
-    def cuts(self, x: Tree) -> str | None:
-        """Return what takes x out of differentiation on its way to y, and where; None: nothing."""
-        with self.precisely():
-            own = tree.map_leaves(self.put, x)
-            return self.backend.cuts(lambda point: self.function(point, *self.constants), own)
+            return ()
 
     def untraceable(self, x: Tree) -> str | None:
         """Return why every derivative of the function is silently wrong, or None."""

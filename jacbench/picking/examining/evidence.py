@@ -13,9 +13,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from jacbench import differences
+from jacbench import differences, graph_cut
 from jacbench.differences import RATIO, Claim, Confirmation
 from jacbench.errors import JacbenchError, NothingRightError
+from jacbench.graph_cut import GraphCut
 from jacbench.nearby import flat
 from jacbench.picking.examining import products, strength
 from jacbench.picking.examining.by_products import DIRECTIONS
@@ -83,7 +84,8 @@ class _Gathering:
         self.allowance, self.calls = examination.allowance, self.ground.calls
         self.witnesses = Witnesses(self.calls, examination.y_shape)
         self.spared = self.one_way = False
-        self.unasked = self.stops = ""
+        self.unasked = ""
+        self.cuts: tuple[GraphCut, ...] = ()
         self.second: float | None = 0.0
         self.products_s = 0.0
         self.found: Products | None = None
@@ -200,7 +202,7 @@ class _Gathering:
         """Return what to believe: of both points, or of x alone where the second is too wild."""
         here = self._confirmed(found, 0)
         if any(one.denied for one in here):
-            self.stops = self.calls.stops(self.ground.problem.x)
+            self.cuts = self.calls.cuts(self.ground.problem.x)
         if self.unasked or not found.names:
             return self._judge(found, here)
         if self._differences_s(found.count) > self.allowance.left():
@@ -208,7 +210,7 @@ class _Gathering:
             return self._judge(found, here)
         elsewhere = self._confirmed(found, 1)
         if any(one.denied for one in elsewhere):
-            self.stops = self.stops or self.calls.stops(self.ground.problem.elsewhere)
+            self.cuts = self.cuts or self.calls.cuts(self.ground.problem.elsewhere)
         whole = self._judge(found, [a.worse(b) for a, b in zip(here, elsewhere, strict=True)])
         if whole.confirmed is not None or any(one.denied for one in elsewhere):
             return whole
@@ -225,7 +227,7 @@ class _Gathering:
             agreement=found.agreement,
             limit=self.ground.limit,
             unasked=self.unasked,
-            stops=self.stops,
+            cuts=self.cuts,
         )
 
     def _confirmed(self, found: Products, at: int) -> list[Confirmation]:
@@ -257,10 +259,10 @@ class _Gathering:
         given = [*found.pushed, *found.pulled]
         moves = judgement.refused or judgement.doubt
         if moves and not self.unasked and not any(map(np.any, given)):
-            cuts = self.calls.cuts(self.ground.points[0])
+            where = graph_cut.told(self.cuts or self.calls.cuts(self.ground.points[0]))
             told = "something cuts x off (.numpy(), .item(), stop_gradient, another library)"
-            if cuts:
-                told = f"the graph from x to y is cut, by {cuts}"
+            if where:
+                told = f"the graph from x to y is cut, by {where}"
             raise JacbenchError(
                 f"{self.calls.who}: its derivative is 0 by {' and '.join(found.names)}, but y "
                 f"moves with x: {told}: compute y from x with the library's own functions"

@@ -6,9 +6,11 @@ is disbelieved says nothing more: not of the tolerance either.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jacbench.differences import Confirmation
+from jacbench.graph_cut import GraphCut, told
 
 NEAR = 10
 """Of two modes that are not the same, the one this many times further from differences is left."""
@@ -45,7 +47,7 @@ def judge(
     agreement: float | None,
     limit: float,
     unasked: str = "",
-    stops: str = "",
+    cuts: Sequence[GraphCut] = (),
 ) -> Judgement:
     """Return what to believe.
 
@@ -59,9 +61,9 @@ def judge(
         Up to which two modes agree.
     unasked
         Why differences were not asked; empty where they were.
-    stops
-        How the function stops gradients, as its program shows; empty where it does not. No
-        difference quotient sees that, so what differences deny may be meant.
+    cuts
+        Where x is taken out of differentiation on its way to y. No difference quotient sees that,
+        so what differences deny may be meant; a conversion that loses the graph is not.
     """
     modes = {
         name: said
@@ -84,7 +86,7 @@ def judge(
         return _believed(near, confirmed=max(said.error for said in near.values()))
     denied = [said for said in modes.values() if said.denied]
     if denied and len(denied) == len(modes):
-        return _denied(modes, stops, agree=agree, alone=agreement is None)
+        return _denied(modes, cuts, agree=agree, alone=agreement is None)
     if agree:
         return _believed(modes, doubt="differences cannot tell here")
     if agreement is None:
@@ -104,17 +106,21 @@ def _unasked(
     return _believed(modes, doubt=f"{alone}differences were not asked: {unasked}")
 
 
-def _denied(modes: dict[str, Confirmation], stops: str, *, agree: bool, alone: bool) -> Judgement:
+def _denied(
+    modes: dict[str, Confirmation], cuts: Sequence[GraphCut], *, agree: bool, alone: bool
+) -> Judgement:
     """Return what is left where differences deny every mode."""
     error = min(said.error for said in modes.values())
     away = f"differences of its values are {error:.1g} away"
-    if stops and (agree or alone):
-        return _believed(modes, doubt=f"{away}, and the function stops gradients: {stops}")
-    if stops:
-        return _refused(
-            f"forward and reverse mode differ, {away} from both, and the function stops "
-            f"gradients: {stops}"
-        )
+    lost = [cut for cut in cuts if not cut.meant]
+    cut = f"the graph from x to y is cut in part, by {told(lost or cuts)}"
+    if lost and (agree or alone):
+        by = "what both modes agree on" if agree else "the only mode there is"
+        return _refused(f"{away} from {by}: {cut}")
+    if cuts and (agree or alone):
+        return _believed(modes, doubt=f"{away}, and {cut}")
+    if cuts:
+        return _refused(f"forward and reverse mode differ, {away} from both, and {cut}")
     if agree:
         return _refused(
             f"{away} from what both modes agree on, and nothing in it stops gradients: a "

@@ -75,15 +75,60 @@ def test_a_rule_that_is_wrong_in_both_modes_leaves_nothing_to_pick(wrong: float)
 def test_a_cut_gradient_is_not_confirmed_and_its_methods_still_agree() -> None:
     torch = pytest.importorskip("torch")
     found = gathered(lambda x: x * torch.tanh(x).detach(), backend="torch")
-    assert "the function stops gradients: detach (test_evidence.py, line " in (found.doubt or "")
+    assert "is cut in part, by .detach() at test_evidence.py:" in (found.doubt or "")
     assert found.error(np.diag(np.tanh(X))) < 1e-14
+
+
+def wrong_rule() -> Any:
+    """Return torch's sine with a rule that is twice what it should be."""
+    import torch
+
+    class Sine(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x.sin()
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            return 2 * grad * ctx.saved_tensors[0].cos()
+
+        @staticmethod
+        def jvp(ctx: Any, tangent: Any) -> Any:
+            return 2 * tangent * ctx.saved_tensors[0].cos()
+
+    return Sine.apply
+
+
+def test_a_cut_that_does_not_reach_y_excuses_no_wrong_rule() -> None:
+    torch = pytest.importorskip("torch")
+    sine, logged = wrong_rule(), []
+
+    def printed(x: Any) -> Any:
+        logged.append(x.detach().sum())
+        return sine(x) + 0 * torch.softmax(x - x.max().detach(), 0)
+
+    with pytest.raises(NothingRightError, match="nothing in it stops gradients"):
+        gathered(printed, backend="torch")
+
+
+def test_a_number_made_of_x_is_refused_by_its_line() -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(NothingRightError, match=r"in part, by \.item\(\) at test_evidence\.py:\d"):
+        gathered(lambda x: x * (x[0] ** 2).item(), backend="torch")
 
 
 def test_a_stop_gradient_is_not_confirmed_either() -> None:
     jax = pytest.importorskip("jax")
     configured("jax")
     found = gathered(lambda x: x * jax.lax.stop_gradient(jax.numpy.tanh(x)), backend="jax")
-    assert "stop_gradient (test_evidence.py, line " in (found.doubt or "")
+    assert "is cut in part, by stop_gradient at test_evidence.py:" in (found.doubt or "")
     assert found.error(np.diag(np.tanh(X))) < 1e-14
 
 

@@ -9,18 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacbench.differences import Confirmation
+from jacbench.graph_cut import GraphCut
 from jacbench.picking.examining.judgement import Judgement, judge
 
 GOOD = Confirmation(3e-10, "confirms")
 BAD = Confirmation(0.3, "denies")
 OPEN = Confirmation(0.05, "cannot tell")
 LIMIT = 1e-11
+MEANT = GraphCut(".detach()", "f.py:3")
+LOST = GraphCut(".item()", "f.py:4", meant=False)
 
 
 def said(
-    forward: Any, reverse: Any, agreement: float | None, unasked: str = "", stops: str = ""
+    forward: Any, reverse: Any, agreement: float | None, unasked: str = "", cuts: Any = ()
 ) -> Judgement:
-    return judge(forward, reverse, agreement=agreement, limit=LIMIT, unasked=unasked, stops=stops)
+    return judge(forward, reverse, agreement=agreement, limit=LIMIT, unasked=unasked, cuts=cuts)
 
 
 def test_two_that_agree_and_are_confirmed() -> None:
@@ -42,13 +45,22 @@ def test_what_one_of_two_that_agree_is_denied_the_other_is_too() -> None:
 @pytest.mark.parametrize(("forward", "reverse"), [(BAD, BAD), (BAD, None), (None, BAD)])
 def test_what_stops_gradients_on_purpose_is_not_confirmed(forward: Any, reverse: Any) -> None:
     agreement = 1e-15 if forward and reverse else None
-    found = said(forward, reverse, agreement, stops="detach (f.py, line 3)")
+    found = said(forward, reverse, agreement, cuts=[MEANT])
     assert (found.forward, found.reverse) == (forward is not None, reverse is not None)
-    assert (found.doubt or "").endswith("stops gradients: detach (f.py, line 3)")
+    assert (found.doubt or "").endswith("is cut in part, by .detach() at f.py:3")
 
 
 def test_two_that_differ_and_are_denied_leave_nothing_where_gradients_stop() -> None:
-    assert "forward and reverse mode differ" in (said(BAD, BAD, 0.5, stops="x").refused or "")
+    assert "forward and reverse mode differ" in (said(BAD, BAD, 0.5, cuts=[MEANT]).refused or "")
+
+
+@pytest.mark.parametrize(("forward", "reverse"), [(BAD, BAD), (BAD, None), (None, BAD)])
+def test_a_conversion_that_loses_the_graph_is_refused_by_its_place(
+    forward: Any, reverse: Any
+) -> None:
+    agreement = 1e-15 if forward and reverse else None
+    refused = said(forward, reverse, agreement, cuts=[MEANT, LOST]).refused or ""
+    assert refused.endswith("is cut in part, by .item() at f.py:4")
 
 
 def test_of_two_that_differ_the_confirmed_one_is_believed() -> None:
@@ -102,18 +114,18 @@ verdicts = st.sampled_from(["confirms", "denies", "cannot tell"])
 modes = st.none() | st.builds(Confirmation, errors, verdicts)
 
 
-@given(modes, modes, errors, st.sampled_from(["", "a kink"]), st.sampled_from(["", "detach"]))
+@given(modes, modes, errors, st.sampled_from(["", "a kink"]), st.sampled_from([(), (MEANT,)]))
 def test_what_holds_of_every_judgement(
-    forward: Any, reverse: Any, apart: float, unasked: str, stops: str
+    forward: Any, reverse: Any, apart: float, unasked: str, cuts: Any
 ) -> None:
     agreement = apart if forward and reverse else None
-    found = said(forward, reverse, agreement, unasked, stops)
+    found = said(forward, reverse, agreement, unasked, cuts)
     pairs = [(found.forward, forward), (found.reverse, reverse)]
     believed = [mode for taken, mode in pairs if taken]
     agree = agreement is not None and agreement <= LIMIT
     # what is believed answered, and a mode that is denied is so only where gradients are stopped
     assert None not in believed
-    if not unasked and not stops:
+    if not unasked and not cuts:
         assert not any(mode.denied for mode in believed)
     # right is what differences confirm, and nothing stands beside it that says otherwise
     if found.confirmed is not None:
