@@ -133,7 +133,8 @@ def prepare(
         What is done where a method relies on a structure (zeros, samples that are apart, a narrow
         middle) that is not there at a later x, as one random product of f itself tells.
         ``repair``: the structure is found anew from that x on, and the right answer returned; an
-        error where there is none. ``raise``: an error. ``off``: nothing is looked at.
+        error where there is none, as where samples of a ``batch_jacobian`` begin to see each other.
+        ``raise``: an error. ``off``: nothing is looked at.
     guard_every
         One call in so many is looked at. None: each, unless the structure follows from the program
         text and so holds for every x.
@@ -203,6 +204,9 @@ class Derivative:
         prepared = asked.prepare()
         self._call = _answering(prepared)
         self.notes = prepared.notes
+        self._samples = asked.sample_guard()
+        if self._samples is not None:
+            self.notes = {**self.notes, **self._samples.notes}
         self._matrix = asked.backend.staged(lambda result: asked.as_matrix(asked.arranged(result)))
         # of anything else than plain trees a method gets the arrays, taken out in each call
         self._is_like_x = _recogniser(asked.x) if asked.point.as_given else lambda _: False
@@ -215,7 +219,11 @@ class Derivative:
             if traced is not None:
                 return traced.structured(traced.arranged(traced.call()))
             x = self._asked.like_x(x)
-        return self._finish(*self._call(x))
+        answer = self._call(x)
+        if self._samples is not None:
+            parts = self._asked.arranged(answer[0])
+            self._samples.look(x, [self._asked.backend.to_numpy(part) for part in parts])
+        return self._finish(*answer)
 
     def matrix(self, x: Tree) -> Native:
         """Return the (m, n) array of a whole Jacobian at ``x``."""

@@ -31,6 +31,7 @@ from jacbench.operators.operator import Sizes
 from jacbench.point import Point, dtype_of
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.points import further
+from jacbench.structure.sample_guard import SampleGuard
 from jacbench.tree import Tree
 from jacbench.value import called, checked
 
@@ -168,6 +169,12 @@ class Call:
         if refuse_zeros:
             self._refuse_what_is_cut(result)
         return result
+
+    def sample_guard(self) -> SampleGuard | None:
+        """Return what looks whether samples are still apart at a later x; None: nothing does."""
+        if self.operator.name != "batch_jacobian":
+            return None
+        return SampleGuard.of(self.who, self.method.info.name, self._target(None), self.sizes)
 
     def _refuse_what_is_cut(self, result: Native) -> None:
         """Refuse a derivative that is 0 everywhere where y moves with x.

@@ -1,0 +1,93 @@
+"""Samples that begin to see each other after a Jacobian per sample was prepared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jacbench
+from jacbench import registry
+from jacbench.errors import JacbenchError
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+
+X = 0.3 * np.random.default_rng(0).standard_normal((4, 3))
+METHODS = [
+    info.name
+    for descriptor in registry.descriptors().values()
+    if descriptor.absent() is None and descriptor.name != "numpy"
+    for info in descriptor.methods
+    if info.operator == "batch_jacobian"
+]
+
+
+def gated(name: str) -> Any:
+    """Return a function whose samples see each other where their mean is above 1."""
+    xp = registry.load(registry.descriptor_of(name).name).xp
+
+    def f(x: Any) -> Any:
+        return x**2 + 3 * xp.maximum(xp.mean(x, axis=0) - 1, 0.0 * x[0])
+
+    return f
+
+
+@pytest.fixture(autouse=True)
+def _float64() -> Any:
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        yield
+
+
+def native(name: str, x: np.ndarray) -> Any:
+    backend = registry.load(registry.descriptor_of(name).name)
+    return backend.put(x, "cpu", "float64")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_samples_that_begin_to_see_each_other_are_no_blocks(name: str) -> None:
+    far = np.full_like(X, -50.0)  # where the gate is shut for whatever is tried beforehand
+    f = gated(name)
+    backend = registry.load(registry.descriptor_of(name).name)
+    try:
+        prepared = jacbench.prepare(f, native(name, far), name, in_axis=0)
+    except JacbenchError as told:
+        assert "samples interact" in str(told)  # noqa: PT017 - seen already: as good
+        return
+    own = backend.to_numpy(prepared(native(name, X)))
+    right = np.zeros((4, 3, 3))
+    right[:, range(3), range(3)] = 2 * X
+    np.testing.assert_allclose(own, right, atol=1e-14)
+    with pytest.raises(JacbenchError, match="samples interact at this x"):
+        prepared(native(name, X + 5))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_samples_that_stay_apart_are_never_doubted(name: str) -> None:
+    backend = registry.load(registry.descriptor_of(name).name)
+    xp = backend.xp
+    prepared = jacbench.prepare(
+        lambda x: xp.stack([xp.sum(x**3, axis=1), xp.sin(x[:, 0] * x[:, 1])], axis=1),
+        native(name, X),
+        name,
+        in_axis=0,
+        guard_every=1,
+    )
+    for shift in (0.0, 1.0, -7.0):
+        x = X + shift
+        right = np.zeros((4, 2, 3))
+        right[:, 0] = 3 * x**2
+        right[:, 1, 0] = np.cos(x[:, 0] * x[:, 1]) * x[:, 1]
+        right[:, 1, 1] = np.cos(x[:, 0] * x[:, 1]) * x[:, 0]
+        np.testing.assert_allclose(backend.to_numpy(prepared(native(name, x))), right, atol=1e-10)
+
+
+def test_samples_that_interact_are_refused_when_prepared() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(JacbenchError, match="samples interact"):
+        jacbench.prepare(lambda x: x - x.mean(0), torch.tensor(X), "torch.sum-trick", in_axis=0)
+    off = jacbench.prepare(
+        lambda x: x - x.mean(0), torch.tensor(X), "torch.sum-trick", in_axis=0, guard="off"
+    )
+    assert off(torch.tensor(X)).abs().max() < 1e-15
