@@ -191,8 +191,8 @@ def test_a_scale_replaces_the_norm_and_is_not_added_to_it() -> None:
 def test_products_in_floating_point_agree(dtype: str, seed: int) -> None:
     """Rows and columns of very different size, and entries that cancel.
 
-    Not all of the matrix does: its error is then at most 9 eps ‖|A||B|‖, and its norm a third of that
-    norm at least; a tenth of it is the floor.
+    Not all of the matrix does: its error is at most 9 eps ‖|A||B|‖, and its norm at least a third
+    of that norm; a tenth of it is the floor.
     """
     rng = np.random.default_rng(seed)
     A = rng.standard_normal((6, 9)) * 10.0 ** rng.uniform(-6, 6, (6, 1))

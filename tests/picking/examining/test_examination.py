@@ -321,6 +321,11 @@ def test_a_constant_function() -> None:
     assert names(found) == ["constant"]
 
 
+def test_at_a_kink_nothing_is_said_of_a_constant_beside_it() -> None:
+    found = look(lambda x: anp.maximum(0.0, anp.minimum(x, 1.0)), np.array([0.0, 1.0, 4.0]))
+    assert names(found) == ["kink"]
+
+
 def test_a_function_that_stands_still_here_alone() -> None:
     found = look(lambda x: anp.maximum(x - 1.2, 0.0), X, elsewhere=X + 2.0)
     assert names(found) == ["zero"]
