@@ -191,7 +191,7 @@ def test_what_became_slower_and_what_became_wrong(repository: Path, tmp_path: Pa
     assert heavy["time"]["pairs"] == 16  # both stages
     assert "the problem's source differs between base and head" in heavy["cautions"]
     assert cube["outcome"] == "became wrong"
-    assert (cube["base"]["verdict"], cube["head"]["verdict"]) == ("agrees", "disagrees")
+    assert (cube["base"]["verdict"], cube["head"]["verdict"]) == ("agrees", "failed")
     assert found["counts"] == {"became wrong": 1, "regression": 1}
     # On standard output, since the object went to a file.
     assert "FAIL: 2 cells: 1 became wrong, 1 regression" in done.stdout
