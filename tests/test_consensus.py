@@ -222,3 +222,13 @@ def test_a_function_without_a_derivative_anywhere_has_zeros() -> None:
     assert agreed.here.jacobian.shape == (4, 3)
     assert not agreed.here.jacobian.any()
     assert agreed.unused == ["['b']", "['w']"]
+
+
+@pytest.mark.parametrize("silent", [REVERSE, FORWARD])
+def test_a_witness_that_gives_no_number_says_nothing(
+    spoil: Callable[..., None], silent: str
+) -> None:
+    spoil(lambda array, x: array * np.nan, silent)
+    agreed = found("torch")
+    assert (agreed.kind, agreed.error) == ("consensus", 0.0)
+    assert distance(agreed.here.jacobian, exact(X)) < 1e-14

@@ -15,7 +15,9 @@ from jacbench import registry, tree
 from jacbench.backend import Prepared, Target, UnfitError
 from jacbench.errors import JacbenchError
 from jacbench.problem import Problem
+from jacbench.structure import compression
 from jacbench.structure.pattern import Pattern
+from tests.backends import counted
 from tests.backends.answers import jacobian
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.* is deprecated:DeprecationWarning")
@@ -506,3 +508,29 @@ def test_what_asdex_cannot_trace_is_probed() -> None:
     made = prepared("jax.coloured-csr", target)
     check("jax.coloured-csr", made, target, problem)
     assert made.notes["nnz"] == 40
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+@pytest.mark.parametrize("by", ["columns", "rows"])
+def test_a_chunk_bounds_what_torch_computes_at_a_time(by: str, chunk_size: int | None) -> None:
+    torch = pytest.importorskip("torch")
+    from jacbench_torch import coloured
+
+    count: list[int] = []
+    x = torch.linspace(0.1, 0.6, 5, dtype=torch.float64)
+    target = Target(
+        function=counted.sine(count),
+        x=x,
+        constants=(),
+        y_shape=(5,),
+        device="cpu",
+        dtype="float64",
+        chunk_size=chunk_size,
+    )
+    dense = Pattern.of(np.ones((5, 5)))
+    compress = {"columns": compression.by_columns, "rows": compression.by_rows}[by]
+    ways = coloured.passes(target, compress(dense))
+    (mapped,) = (way for name, way in ways.items() if name.endswith("mapped"))
+    stacked = mapped(x, None)
+    assert len(count) == (1 if chunk_size is None else 3)
+    assert np.allclose(stacked.numpy(), np.diag(np.cos(x.numpy())), rtol=1e-15)

@@ -15,6 +15,7 @@ from jacbench.backend import Target
 from jacbench.errors import JacbenchError
 from jacbench.operators.operator import Sizes
 from jacbench.problem import Problem
+from tests.backends import counted
 
 torch = pytest.importorskip("torch")
 
@@ -381,34 +382,38 @@ CHUNKED = ["torch.grad-batched", "torch.vmap-vjp", "torch.vmap-jvp", "torch.func
 @pytest.mark.parametrize("chunk_size", [None, 2, 4])
 @pytest.mark.parametrize("method", CHUNKED)
 def test_a_chunk_bounds_what_is_computed_at_a_time(method: str, chunk_size: int | None) -> None:
-    passes = []
-
-    class Sine(torch.autograd.Function):
-        generate_vmap_rule = True
-
-        @staticmethod
-        def forward(x: Any) -> Any:
-            return x.sin()
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            ctx.save_for_backward(*inputs)
-            ctx.save_for_forward(*inputs)
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            passes.append(1)
-            return g * ctx.saved_tensors[0].cos()
-
-        jvp = backward
-
+    passes: list[int] = []
     x = np.array([0.1, -0.4, 0.7, 1.2, -0.9, 0.3])
-    target = target_of(Sine.apply, x, chunk_size=chunk_size)
+    target = target_of(counted.sine(passes), x, chunk_size=chunk_size)
     call = registry.method(method).prepare(target).call
     passes.clear()
     J = call(target.x)
     assert len(passes) == math.ceil(6 / (chunk_size or 6))
     check([J[0] if isinstance(J, (list, tuple)) else J], [np.diag(np.cos(x))], "float64")
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2, 4])
+def test_a_chunk_bounds_what_linearize_pushes_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, chunk_size: int | None
+) -> None:
+    from jacbench_torch import func
+
+    passes: list[int] = []
+
+    def seen(f: Any, x: Any) -> Any:
+        def push(tangent: Any) -> Any:
+            passes.append(1)
+            return made(tangent)
+
+        y, made = torch.func.linearize(f, x)
+        return y, push
+
+    monkeypatch.setattr(func, "linearize", seen)
+    x = np.array([0.1, -0.4, 0.7, 1.2, -0.9, 0.3])
+    target = target_of(torch.sin, x, chunk_size=chunk_size)
+    J = registry.method("torch.func.linearize").prepare(target).call(target.x)
+    assert len(passes) == math.ceil(6 / (chunk_size or 6))
+    check([J], [np.diag(np.cos(x))], "float64")
 
 
 def test_the_sum_trick_passes_back_once_per_component() -> None:

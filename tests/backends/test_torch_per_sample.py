@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import jacbench as jb
 from jacbench import registry
 from jacbench.backend import Guarding, UnfitError
 from jacbench.errors import JacbenchError
-from tests.backends import answers, guarded_samples
+from tests.backends import answers, counted, guarded_samples
 from tests.backends.per_sample import (
     DTYPES,
     PROBLEMS,
@@ -62,6 +63,25 @@ def test_blocks_among_zeros(name: str, forced: str, dtype: str) -> None:
 def test_chunks(forced: str, chunk_size: int) -> None:
     for name in ("more outputs than inputs", "not all of x"):
         check("torch", PROBLEMS[name], chunk_size=chunk_size)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+@pytest.mark.parametrize("way", ["grad-batched", "jvp"])
+def test_a_chunk_bounds_what_is_computed_at_a_time(way: str, chunk_size: int | None) -> None:
+    passes: list[int] = []
+    sine = counted.sine(passes)
+
+    def twice(x: Any) -> Any:
+        return torch.stack([sine(x)] * 2, dim=2)
+
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    asked = of_function("torch", twice, x, chunk_size=chunk_size)
+    ways = per_sample._ways(asked, 0)
+    passes.clear()
+    (stacked,) = ways[way].run(asked.x, None)
+    pushed = {"grad-batched": 6, "jvp": 3}[way]
+    assert len(stacked) == pushed
+    assert len(passes) == math.ceil(pushed / (chunk_size or pushed))
 
 
 def test_one_of_the_ways_is_chosen_by_itself() -> None:

@@ -102,6 +102,59 @@ func(
     "(rows,) = vmap(pull, chunk_size=chunk)(basis)",
     "(rows,) = vmap(pull)(basis)",
 )
+func(
+    "torch's mapped jvp ignores the chunk size",
+    "(tangent,))[1]\n\n            return vmap(push, chunk_size=chunk)(basis)",
+    "(tangent,))[1]\n\n            return vmap(push)(basis)",
+)
+func(
+    "torch's jacrev ignores the chunk size",
+    "jacrev(target.function, chunk_size=target.chunk_size)",
+    "jacrev(target.function)",
+)
+func(
+    "torch's linearize ignores the chunk size",
+    "_, push = linearize(of_x, x)\n            return vmap(push, chunk_size=chunk)(basis)",
+    "_, push = linearize(of_x, x)\n            return vmap(push)(basis)",
+    "tests/backends/test_torch_operators.py::test_a_chunk_bounds_what_linearize_pushes_at_a_time",
+)
+mapped = STRUCTURE.of(
+    "backends/jacbench_torch/batch.py",
+    "tests/backends/test_torch_operators.py::test_batches_go_in_chunks_of_samples",
+)
+mapped(
+    "torch's mapped samples ignore the chunk size",
+    "in_dims=target.in_axes, chunk_size=target.chunk_size)",
+    "in_dims=target.in_axes)",
+)
+in_torch = STRUCTURE.of(
+    "backends/jacbench_torch/coloured.py",
+    "tests/backends/test_coloured.py::test_a_chunk_bounds_what_torch_computes_at_a_time",
+)
+in_torch(
+    "torch's coloured tangents ignore the chunk size",
+    "pushed: torch.Tensor = vmap(push, chunk_size=chunk)(given)",
+    "pushed: torch.Tensor = vmap(push)(given)",
+)
+in_torch(
+    "torch's coloured cotangents ignore the chunk size",
+    "chunks = given.split(target.chunk_size or len(given))",
+    "chunks = given.split(len(given))",
+)
+per_sample = STRUCTURE.of(
+    "backends/jacbench_torch/per_sample.py",
+    "tests/backends/test_torch_per_sample.py::test_a_chunk_bounds_what_is_computed_at_a_time",
+)
+per_sample(
+    "torch's batched gradients of samples ignore the chunk size",
+    "given.split(target.chunk_size or len(given))",
+    "given.split(len(given))",
+)
+per_sample(
+    "torch's tangents of samples ignore the chunk size",
+    "return [vmap(push, chunk_size=chunk)(given)]",
+    "return [vmap(push)(given)]",
+)
 in_jax = STRUCTURE.of(
     "backends/jacbench_jax/coloured.py",
     "tests/backends/test_coloured.py::test_a_chunk_bounds_what_jax_computes_at_a_time",

@@ -42,6 +42,23 @@ def test_a_form_that_cannot_be_had_is_one_line_with_those_that_can():
         decide(bench, form="csr")
 
 
+def test_of_several_forms_the_dense_one_answers_also_where_another_is_faster():
+    bench = SimulatedBench(Planted("s", 1e-6, operator="sparse_jacobian"), Planted("a", 1e-3))
+    answer = decide(bench)
+    assert set(answer.picks) == {"dense", "csr"}
+    assert (answer.format, answer.method) == ("dense", "a")
+
+
+def test_an_answer_is_undecided_where_a_rival_was_not_measured():
+    compiled = [Planted(name, compiled=True) for name in ("c", "d")]
+    # the compile limit is over once the first of them has entered
+    answer = decide(SimulatedBench(Planted("a"), *compiled), compile=True, compile_limit_s=1e-9)
+    assert not answer.decided
+    assert (answer.scarce, answer.enough_s) == ("compile", 1.0)
+    answer = decide(SimulatedBench(Planted("a"), *compiled))
+    assert (answer.decided, answer.enough_s) == (True, None)
+
+
 def test_what_is_said_to_be_used_today_has_to_be_there():
     with pytest.raises(JacbenchError, match=r"--today autograd.jacobian: .*name a method of sim"):
         decide(sim("a"), today="autograd.jacobian")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from jacbench.errors import JacbenchError
+from jacbench.errors import JacbenchError, NothingRightError
+from jacbench.picking.examining import right
 from jacbench.picking.examining.evidence import truth
 from jacbench.picking.examining.examination import examine
+from jacbench.picking.examining.judgement import Judgement
+from jacbench.picking.examining.products import Products
+from jacbench.reference import Reference
 from tests.picking.gathering import (
     BACKENDS,
     exact,
@@ -109,3 +117,66 @@ def test_a_large_jacobian_is_never_held() -> None:
     assert found.error(J) < 1e-14
     J.data[12345] *= 1.01
     assert found.error(J) > 1e-7
+
+
+# --- by hand: products of J and J + off, the second by the reverse mode ---
+
+
+RIGHT = exact(X)
+
+
+def chosen(
+    off: float, judgement: Judgement, J: Any = RIGHT, precision: str = "float32"
+) -> Reference:
+    """Return what is chosen where the two modes are ``off`` apart."""
+    m, n = J.shape
+    V, U = np.eye(n)[:, :3], np.eye(m)[:3]
+    found = Products(
+        forward="sim.forward",
+        reverse="sim.reverse",
+        tangents=V,
+        cotangents=U,
+        along=[V, V],
+        pushed=[J @ V] * 2,
+        pushed_along=[J @ V] * 2,
+        pulled=[U @ J * (1 + off)] * 2,
+    )
+    ground: Any = SimpleNamespace(
+        precision=precision,
+        dtype=precision,
+        limit=1e-4 if precision == "float32" else 1e-11,
+        noise=0.0,
+        examination=SimpleNamespace(m=m, n=n, allowance=SimpleNamespace(left=lambda: math.inf)),
+        calls=SimpleNamespace(who="f", device="cpu", name="sim"),
+        problem=SimpleNamespace(constants=(), jacobian=lambda x: J, function=None, native={}),
+        points=(np.zeros(n), np.ones(n)),
+        y=(np.zeros(m), np.zeros(m)),
+    )
+    made = right.Right(ground, (), budget_s=9.0, products_s=0.0, go_on=lambda: True)
+    return made.choose(found, judgement)
+
+
+BOTH = Judgement(forward=True, reverse=True)
+
+
+def test_how_far_one_that_is_disbelieved_is_away_widens_no_tolerance() -> None:
+    for alone in (Judgement(forward=True, reverse=False), Judgement(forward=False, reverse=True)):
+        assert chosen(0.5, alone).error == 1e-4
+    assert 3e-5 < chosen(1e-4, BOTH).error < 1e-3
+
+
+def test_where_two_modes_agree_to_little_nothing_is_picked() -> None:
+    for off in (0.1, 3.0, math.nan):
+        with pytest.raises(NothingRightError, match="nothing is picked, as what is right cannot"):
+            chosen(off, BOTH)
+
+
+def test_a_large_jacobian_is_not_compared_entry_by_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> Reference:
+        raise AssertionError("the whole matrix was asked for")
+
+    monkeypatch.setattr(right, "reference", never)
+    J = np.broadcast_to(1.0, (2_001, 1_000))
+    assert chosen(0.0, BOTH, J, "float64").kind == "consensus"
+    with pytest.raises(AssertionError, match="the whole matrix"):
+        chosen(0.0, BOTH, J[1:], "float64")

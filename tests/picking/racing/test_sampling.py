@@ -64,3 +64,9 @@ def test_one_that_fails_is_lost_with_its_verdict(times, told):
     assert one.lost
     assert not one.agrees
     assert (one.fate, one.result.verdict) == ("crashed", Verdict.CRASHED)
+
+
+def test_of_a_block_the_sample_in_the_middle_counts(monkeypatch: pytest.MonkeyPatch):
+    one = known(Planted("a", 1e-3))
+    monkeypatch.setattr(one.bench, "block", lambda *asked: [7e-3, 1e-3, 2e-3])
+    assert sampling.block(one) == 2e-3
