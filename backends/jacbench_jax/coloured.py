@@ -290,7 +290,10 @@ def detection(target: Target) -> list[Detection]:
 
 
 def traced_pattern(target: Target) -> Pattern:
-    """Return asdex's pattern, which holds for every x; what asdex cannot trace is not fit."""
+    """Return asdex's pattern, which holds for every x; what asdex cannot trace is not fit.
+
+    It reads values, and so misses what a derivative rule of a function's own adds to them.
+    """
     try:
         import asdex  # noqa: PLC0415 - seconds, which those without a sparse Jacobian do without
     except Exception as exc:
@@ -303,6 +306,7 @@ def traced_pattern(target: Target) -> Pattern:
         found = asdex.jacobian_sparsity(of_x, target.x)
     except Exception as exc:
         raise UnfitError(f"says {type(exc).__name__}: {one_line(exc, 100)}") from exc
+    dependence.refuse_rules_beyond_values(target)
     import scipy.sparse  # noqa: PLC0415
 
     marked = (np.ones(found.nnz, dtype=bool), (found.rows, found.cols))

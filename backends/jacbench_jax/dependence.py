@@ -5,13 +5,15 @@ Reference: https://docs.jax.dev/en/latest/jaxpr.html
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.extend import core
 
+from jacbench import tree
 from jacbench.backend import Target, UnfitError
 from jacbench.layout import Array
 from jacbench.structure import dependence
@@ -61,9 +63,10 @@ INSIDE = {
     "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }
-"""Primitives with a rule of their own, and where they keep what they compute.
+"""Primitives with a derivative rule of their own, and where they keep what they compute.
 
-A derivative passes where the value depends, whatever the rule says of its size.
+A derivative may pass where the value does not: a spike that has a surrogate gradient, rounding that
+is passed straight through. So what the rule passes counts beside what the value depends on.
 """
 
 
@@ -83,18 +86,68 @@ def pattern(target: Target) -> Pattern:
     return dependence.pattern(program, _Rules(program, code.constants).links)
 
 
-class _Rules:
-    """The rules for the steps of one program, and the numbers that they ask for."""
+def refuse_rules_beyond_values(target: Target) -> None:
+    """Refuse a function with a derivative rule of its own that passes where its value does not.
 
-    def __init__(self, program: Program, known: dict[Any, Any]) -> None:
-        self._program, self._known = program, dict(known)
+    Where a value is locally constant (a sign, a comparison) no derivative passes by the value.
+
+    Raises
+    ------
+    UnfitError
+        At the first such rule.
+    """
+    leaves, constants = tree.leaves(target.x), target.constants
+
+    def of_leaves(*leaves: Any) -> Any:
+        return target.function(tree.unflatten(target.x, leaves), *constants)
+
+    for equation in _with_rules(jax.make_jaxpr(of_leaves)(*leaves).jaxpr):
+        kept = INSIDE[equation.primitive.name]
+        by_value = _of_closed(equation.params[kept], equation.invars, blind=True)
+        for here, beyond in zip(by_value, _of_rule(equation), strict=True):
+            if not _within(beyond, here):
+                raise UnfitError("a derivative rule of its own passes where the value does not")
+
+
+def _with_rules(jaxpr: Any) -> Iterator[Any]:
+    """Yield the equations with a derivative rule of their own, wherever they are called."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in INSIDE:
+            yield equation
+        for inner in core.jaxprs_in_params(equation.params):
+            yield from _with_rules(inner)
+
+
+def _within(links: Sequence[Link], others: Sequence[Link]) -> bool:
+    """Say whether all places of ``links`` are among those of ``others``: matrices, by operand."""
+    known: dict[Any, Any] = {}
+    for link in others:
+        known[link.value] = link.matrix + known.get(link.value, 0 * link.matrix)
+    return all(
+        link.matrix.nnz == 0
+        if link.value not in known
+        else (link.matrix.astype(bool) > known[link.value].astype(bool)).nnz == 0
+        for link in links
+    )
+
+
+class _Rules:
+    """The rules for the steps of one program, and the numbers that they ask for.
+
+    ``blind`` cuts what is locally constant.
+    """
+
+    def __init__(self, program: Program, known: dict[Any, Any], *, blind: bool = False) -> None:
+        self._program, self._known, self._blind = program, dict(known), blind
         for step in program.steps:
-            if program.dependent.isdisjoint(step.reads):
+            if self._known.keys() >= set(step.reads):
                 straight.evaluate(step.source, self._known, unroll=False)
 
     def links(self, step: Step) -> Links:
         """Return what each result of a step depends on."""
         equation = step.source
+        if self._blind and step.blind:
+            return {}
         operands = [a for a in equation.invars if not isinstance(a, core.Literal)]
         try:
             found = self._rule(equation)
@@ -130,23 +183,23 @@ class _Rules:
         if name == "dot_general":
             return [self._product(equation)]
         if name in INSIDE:
-            return _of_closed(params[INSIDE[name]], equation.invars)
+            inside = _of_closed(params[INSIDE[name]], equation.invars)
+            both = zip(inside, _of_rule(equation), strict=True)
+            return [by_value + by_rule for by_value, by_rule in both]
         if name == "cond":
             return self._chosen(equation)
         return None
 
     def _value(self, atom: Any) -> Array | None:
-        """Return the numbers of what does not depend on x."""
+        """Return the numbers of what does not depend on x, where they are known."""
         if isinstance(atom, core.Literal):
             return np.asarray(atom.val)
-        if atom in self._program.dependent:
-            return None
-        return np.asarray(self._known[atom])
+        return np.asarray(self._known[atom]) if atom in self._known else None
 
     def _moved(self, equation: Any) -> list[list[Link]]:
         """Run the primitive on the numbers of the entries of one operand, all others being 0."""
         links: list[list[Link]] = [[] for _ in equation.outvars]
-        real = [a for a in equation.invars if np.issubdtype(a.aval.dtype, np.inexact)]
+        real = [a for a in equation.invars if _carries(a)]
         for one in real:
             if isinstance(one, core.Literal) or one not in self._program.dependent:
                 continue
@@ -159,7 +212,7 @@ class _Rules:
                 else:
                     value = self._value(other)
                     if value is None:
-                        raise UnfitError("which entries are taken depends on x")
+                        raise UnfitError("which entries are taken is not known")
                     given.append(value)
             moved = straight.bound(equation, [jax.numpy.asarray(part) for part in given])
             size = int(np.prod(one.aval.shape, dtype=np.int64))
@@ -203,25 +256,79 @@ class _Rules:
         ]
 
 
-def _of_closed(closed: Any, operands: Sequence[Any]) -> list[list[Link]]:
+def _of_closed(closed: Any, operands: Sequence[Any], *, blind: bool = False) -> list[list[Link]]:
     """Return what the results of a jaxpr within another depend on."""
-    inner = straight.Inner(closed)
+    return [
+        [
+            Link(operand, matrix=part)
+            for operand, part in zip(operands, parts, strict=True)
+            if not isinstance(operand, core.Literal)
+        ]
+        for parts in _matrices(closed, blind=blind)
+    ]
+
+
+def _matrices(closed: Any, first: int = 0, *, blind: bool = False) -> list[list[Any]]:
+    """Return for each result of a jaxpr, and each argument, which entries depend on which.
+
+    Of its arguments from the ``first`` on.
+    """
+    inner = straight.Inner(closed, first)
     program = inner.program
-    seen = dependence.walked(program, _Rules(program, inner.constants).links)
-    ends = np.cumsum([0, *(program.values[leaf].size for leaf in program.inputs)])
-    links: list[list[Link]] = []
+    seen = dependence.walked(program, _Rules(program, inner.constants, blind=blind).links)
+    sizes = [program.values[leaf].size for leaf in program.inputs]
+    ends = np.cumsum([0, *sizes])
+    found = []
     for result in inner.outputs:
-        found = None if isinstance(result, core.Literal) else seen.get(result)
-        links.append(
-            []
-            if found is None
-            else [
-                Link(operand, matrix=found[:, start:stop])
-                for operand, start, stop in zip(operands, ends[:-1], ends[1:], strict=True)
-                if not isinstance(operand, core.Literal)
-            ]
-        )
+        size = int(np.prod(result.aval.shape, dtype=np.int64))
+        one = None if isinstance(result, core.Literal) else seen.get(result)
+        if one is None:
+            one = _csr(np.zeros(0, int), np.zeros(0, int), (size, int(ends[-1])))
+        found.append([one[:, a:b] for a, b in itertools.pairwise(ends)])
+    return found
+
+
+def _of_rule(equation: Any) -> list[list[Link]]:
+    """Return what the results of a call depend on by the derivative rule that it has of its own.
+
+    What the rule makes of tangents, or cotangents, is linear in them: it depends on those by value.
+    """
+    moving = [i for i, one in enumerate(equation.invars) if _carries(one)]
+    results = [i for i, one in enumerate(equation.outvars) if _carries(one)]
+
+    def derived(primals: list[Any], seeds: list[Any]) -> Any:
+        def call(*moved: Any) -> list[Any]:
+            given = list(primals)
+            for i, one in zip(moving, moved, strict=True):
+                given[i] = one
+            made = straight.bound(equation, given)
+            return [made[i] for i in results]
+
+        own = [primals[i] for i in moving]
+        if backward:
+            return jax.vjp(call, *own)[1](seeds)
+        return jax.jvp(call, own, seeds)[1]
+
+    backward = equation.primitive.name != "custom_jvp_call"
+    primals, outputs = ([_like(one) for one in of] for of in (equation.invars, equation.outvars))
+    seeds = [outputs[i] for i in results] if backward else [primals[i] for i in moving]
+    found = _matrices(jax.make_jaxpr(derived)(primals, seeds), len(primals))
+    links: list[list[Link]] = [[] for _ in equation.outvars]
+    for i, parts in enumerate(found):
+        for j, part in enumerate(parts):
+            row, column = (j, i) if backward else (i, j)
+            operand = equation.invars[moving[column]]
+            if not isinstance(operand, core.Literal):
+                links[results[row]].append(Link(operand, matrix=part.T if backward else part))
     return links
+
+
+def _carries(atom: Any) -> bool:
+    return bool(jax.numpy.issubdtype(atom.aval.dtype, jax.numpy.inexact))
+
+
+def _like(atom: Any) -> Any:
+    return jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype)
 
 
 def _csr(rows: Array, columns: Array, shape: tuple[int, int]) -> Any:

@@ -116,6 +116,8 @@ class Straight:
 class Inner:
     """A jaxpr within another as a program of its own, between its arguments and its results.
 
+    Of the arguments, those from ``first`` on are its inputs; what the others are is not known.
+
     Attributes
     ----------
     program
@@ -126,13 +128,13 @@ class Inner:
         The values of variables that it closes over.
     """
 
-    def __init__(self, whole: Any) -> None:
+    def __init__(self, whole: Any, first: int = 0) -> None:
         jaxpr = getattr(whole, "jaxpr", whole)
         like = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in jaxpr.invars]
         closed = jax.make_jaxpr(functools.partial(_written_out, whole, unroll=True))(*like)
         self.constants = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
         self.outputs = closed.jaxpr.outvars
-        self.program = _program(closed.jaxpr, tuple(closed.jaxpr.invars), None)
+        self.program = _program(closed.jaxpr, tuple(closed.jaxpr.invars[first:]), None)
 
 
 def _program(jaxpr: Any, inputs: tuple[Any, ...], output: Any) -> Program:

@@ -43,7 +43,8 @@ class Chain:
     halves
         Where it is split.
     everywhere
-        True where no number of x left torch as the function was recorded: it did not branch.
+        True where no number of x left torch as the function was recorded, so that it did not
+        branch, and where it has no derivative rule of its own, which is not recorded.
     """
 
     def __init__(self, target: Target) -> None:
@@ -140,7 +141,7 @@ def _recorded(target: Target) -> tuple[Straight, bool]:
     """Return the function as recorded, and whether that is all of it for every x."""
     try:
         with dependence.Watched():
-            return Straight(target), True
+            return Straight(target), not dependence.has_a_rule(target)
     except UnfitError:
         return Straight(target), False
 

@@ -91,8 +91,25 @@ def pattern(target: Target) -> Pattern:
     """
     with Watched():
         code = Straight(target)
+    if has_a_rule(target):
+        raise UnfitError("a derivative rule of its own may pass where the value does not")
     values = _Numbers(code, target)
     return dependence.pattern(code.program, values.links)
+
+
+def has_a_rule(target: Target) -> bool:
+    """Say whether an ``autograd.Function`` is part of the function: no recorded value shows it."""
+    with torch.enable_grad():
+        x = tree.map_leaves(lambda leaf: leaf.detach().clone().requires_grad_(), target.x)
+        ahead, seen = [target.function(x, *target.constants).grad_fn], set()
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            return True
+        if node is not None and node not in seen:
+            seen.add(node)
+            ahead.extend(before for before, _ in node.next_functions)
+    return False
 
 
 class _Numbers(torch.fx.Interpreter):

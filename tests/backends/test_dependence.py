@@ -107,6 +107,27 @@ def test_a_torch_function_that_may_branch_has_no_pattern_for_every_x(leak: str) 
         dependence.pattern(target(function, torch.ones(N, dtype=torch.float64), (N,)))
 
 
+def test_a_torch_function_with_a_rule_of_its_own_has_no_pattern_for_every_x() -> None:
+    torch = pytest.importorskip("torch")
+    from jacbench_torch import dependence
+
+    class Spike(torch.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(ctx: Any, v: Any) -> Any:
+            ctx.save_for_backward(v)
+            return (v > 0).to(v.dtype)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * (abs(ctx.saved_tensors[0]) < 0.5)
+
+    def function(x: Any) -> Any:
+        return Spike.apply(x - 9.0) + x.roll(-1)
+
+    with pytest.raises(UnfitError, match="rule of its own"):
+        dependence.pattern(target(function, torch.ones(N, dtype=torch.float64), (N,)))
+
+
 def _jax() -> dict[str, tuple[Callable[[Any], Any], bool]]:
     import jax
     import jax.numpy as jnp
@@ -118,7 +139,33 @@ def _jax() -> dict[str, tuple[Callable[[Any], Any], bool]]:
         left, right = jnp.pad(x, (1, 0))[:-1], jnp.pad(x, (0, 1))[1:]
         return -jnp.where(x > 0, x * (x - left), x * (right - x))
 
+    @jax.custom_jvp
+    def spike(v: Any) -> Any:
+        return (v > 0).astype(v.dtype)
+
+    spike.defjvps(lambda t, ans, v: t * (abs(v) < 0.5))
+
+    @jax.custom_vjp
+    def smoothed(v: Any) -> Any:
+        return jnp.sign(v)
+
+    def back(_: None, g: Any) -> tuple[Any]:
+        return ((g + jnp.roll(g, 1) + jnp.roll(g, -1)) / 3,)
+
+    smoothed.defvjp(lambda v: (jnp.sign(v), None), back)
+
+    def narrow(x: Any) -> Any:
+        return jnp.flip(x.astype(jnp.bfloat16)).astype(x.dtype)
+
     return {
+        "a surrogate gradient": (lambda x: spike(x - 9.0) + jnp.roll(x, -1), False),
+        "a surrogate gradient in a loop": (
+            lambda x: jax.lax.scan(lambda v, _: (v + spike(x), None), x, None, length=2)[0],
+            True,
+        ),
+        "a rule that couples": (smoothed, True),
+        "a rule that calls the function": (lambda x: jnp.logaddexp(x, jnp.roll(x, 1)), True),
+        "moved in bfloat16": (narrow, True),
         "upwinding": (upwind, True),
         "a gate that may be shut": (lambda x: jax.nn.relu(x[1:] - x[:-1] - 0.5), True),
         "clip and roll": (lambda x: jnp.clip(x, 0, 1) * jnp.roll(x, -1), True),
@@ -145,7 +192,8 @@ def _jax() -> dict[str, tuple[Callable[[Any], Any], bool]]:
 JAX = (
     *("upwinding", "a gate that may be shut", "clip and roll", "places", "a banded matrix"),
     *("a product of views", "x times itself", "softmax by rows", "reduced", "a choice"),
-    *("a loop", "constant"),
+    *("a loop", "constant", "a surrogate gradient", "a surrogate gradient in a loop"),
+    *("a rule that couples", "a rule that calls the function", "moved in bfloat16"),
 )
 
 
@@ -158,5 +206,33 @@ def test_jax(name: str) -> None:
     function, exact = _jax()[name]
     x = jax.numpy.asarray(RNG.standard_normal(N))
     found = dependence.pattern(target(function, x, tuple(function(x).shape)))
-    derivative = jax.jit(jax.jacfwd(function))
+    reverse = name == "a rule that couples"
+    derivative = jax.jit((jax.jacrev if reverse else jax.jacfwd)(function))
     check(found, lambda x: np.asarray(derivative(x)), exact)
+
+
+@pytest.mark.usefixtures("jax_float64")
+def test_asdex_is_not_believed_where_a_rule_passes_and_the_value_does_not() -> None:
+    jax = pytest.importorskip("jax")
+    pytest.importorskip("asdex")
+    from jacbench_jax import coloured
+
+    x = jax.numpy.linspace(-1.0, 1.0, N)
+    functions = _jax()
+    with pytest.raises(UnfitError, match="rule of its own"):
+        coloured.traced_pattern(target(functions["a surrogate gradient"][0], x, (N,)))
+    gate = functions["a gate that may be shut"][0]
+    assert coloured.traced_pattern(target(gate, x, (N - 1,))).nnz == 2 * (N - 1)
+
+
+@pytest.mark.usefixtures("jax_float64")
+def test_a_surrogate_gradient_that_is_shut_where_it_was_prepared_counts_later() -> None:
+    jax = pytest.importorskip("jax")
+    import jacbench
+
+    function = _jax()["a surrogate gradient"][0]
+    at_rest, later = np.linspace(0.0, 1.0, N), np.linspace(8.0, 10.0, N)
+    for method in ("jax.coloured", "jax.coloured-csr"):
+        found = jacbench.prepare(function, at_rest, method)(later)
+        found = found if method == "jax.coloured" else found.toarray()
+        assert np.array_equal(found, jax.jacfwd(function)(later))

@@ -406,3 +406,35 @@ def test_a_branch_that_was_not_taken_is_split_anew() -> None:
     refusing = jacbench.prepare(function, start, "torch.bottleneck", guard="raise")
     with pytest.raises(JacbenchError, match=r"column 0 of J times a random vector"):
         refusing(-start)
+
+
+class _Shut(torch.autograd.Function):  # type: ignore[misc, name-defined]
+    """A step whose surrogate gradient is zero far away from it."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(v: Any) -> Any:
+        return (v > 9).to(v.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(inputs[0])
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * (abs(ctx.saved_tensors[0] - 9) < 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_rule_of_its_own_that_is_shut_where_it_was_prepared_is_not_lost_later(
+    method: str,
+) -> None:
+    def f(x: Any) -> Any:
+        return decode(_Shut.apply(NARROW @ x[:12]) + 0.1 * x[12:14])
+
+    prepared = jacbench.prepare(f, torch.zeros(N, dtype=torch.float64), method)
+    later = torch.cat([9 * torch.linalg.pinv(NARROW).sum(1), torch.zeros(12, dtype=torch.float64)])
+    assert torch.autograd.functional.jacobian(f, later)[:, :12].any()
+    with pytest.raises(JacbenchError, match="take a method that needs no structure"):
+        prepared(later)
