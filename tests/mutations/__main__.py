@@ -57,8 +57,8 @@ def outcomes(mutations: Sequence[Mutation], jobs: int, limit_s: float) -> list[O
             found = []
             for mutation, outcome in zip(mutations, running, strict=True):
                 found.append(outcome)
-                line = f"{len(found)}/{len(mutations)} {outcome.what}: {mutation.name}"
-                print(line, file=sys.stderr, flush=True)
+                told = f"{len(found)}/{len(mutations)} {outcome.what} in {outcome.seconds:.0f} s"
+                print(f"{told}: {mutation.name}", file=sys.stderr, flush=True)
         return _told_apart(found, first, limit_s)
 
 

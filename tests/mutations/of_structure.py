@@ -62,6 +62,42 @@ sparsity(
 )
 
 probing = STRUCTURE.of("jacbench/structure/probing.py", "tests/structure/test_probing.py")
+probing(
+    "a place at the first point alone is one",
+    "for product in self.products:",
+    "for product in self.products[:1]:",
+)
+
+guard = STRUCTURE.of("jacbench/structure/guard.py", "tests/structure/test_guard.py")
+guard(
+    "what a guard sees passes",
+    "return self._doubted(",
+    "return (result, made.layout) or self._doubted(",
+)
+guard(
+    "a guard that is to raise repairs",
+    'if self._target.guard.mode == "raise":',
+    "if False:",
+)
+guard(
+    "what was found anew is not kept",
+    "            self._made = made\n            return",
+    "            return",
+)
+guard(
+    "places of before are forgotten when others are found",
+    "made = self._method.structured(target, before)",
+    "made = self._method.structured(target)",
+)
+
+sample_guard = STRUCTURE.of(
+    "jacbench/structure/sample_guard.py", "tests/structure/test_sample_guard.py"
+)
+sample_guard(
+    "samples may begin to see each other",
+    "if not self._every or next(self._calls) % self._every:",
+    "if True:",
+)
 
 compression = STRUCTURE.of(
     "jacbench/structure/compression.py", "tests/structure/test_compression.py"
@@ -83,6 +119,12 @@ colouring(
     "if best is None:",
 )
 halves = STRUCTURE.of("jacbench/structure/halves.py", "tests/structure/test_cut.py")
+halves("a middle of half the width is narrow", "NARROW = 4\n", "NARROW = 2\n")
+halves(
+    "what depends on x is a constant factor",
+    "return not factors and step.linear(moving)",
+    "return step.linear(moving)",
+)
 
 loops = STRUCTURE.of(
     "backends/jacbench_torch/loops.py",
@@ -204,6 +246,40 @@ native(
     '        if pair is not None:\n            raise JacbenchError(f"{self.who}: {interaction',
     '        if False:\n            raise JacbenchError(f"{self.who}: {interaction',
     "tests/test_interaction.py",
+)
+
+native(
+    "a function that writes into its argument is taken",
+    "if self.backend.was_written(copy, leaf):",
+    "if False:",
+    "tests/test_native.py::test_a_function_that_writes_into_its_argument_is_told_so",
+)
+native(
+    "a function gets the user's own x",
+    "own = tree.map_leaves(self.backend.copied, x)",
+    "own = x",
+    "tests/test_native.py::test_a_function_that_writes_into_its_argument_is_told_so",
+)
+isolation = STRUCTURE.of(
+    "backends/jacbench_torch/isolation.py",
+    "tests/backends/test_torch_isolation.py"
+    "::test_a_jacobian_is_right_where_gradients_are_switched_off",
+)
+isolation(
+    "a call under no_grad has no graph",
+    "if is_inference() or not is_on():",
+    "if False:",
+)
+isolation(
+    "a preparation under no_grad has no graph",
+    "if _switched_off() or (tracked(x) and not transformed(x)):",
+    "if False:",
+)
+loops(
+    "the .grad of parameters is added to",
+    "            y.backward(one_hot, retain_graph=True, inputs=leaves)",
+    "            y.backward(one_hot, retain_graph=True)",
+    "tests/backends/test_torch_isolation.py::test_the_grad_of_parameters_is_left_alone",
 )
 
 point = STRUCTURE.of("jacbench/point.py", "tests/test_point.py", "tests/test_native.py")

@@ -7,8 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.mutations.mutation import ROOT, MovedError, Mutation
@@ -28,10 +29,13 @@ class Outcome:
         ``killed``, ``survived``, ``timed out``, or ``broken``: the tests could not be run.
     by
         The test that noticed, or why they could not.
+    seconds
+        What the tests took.
     """
 
     what: str
     by: str = ""
+    seconds: float = 0.0
 
     @property
     def noticed(self) -> bool:
@@ -62,8 +66,10 @@ class Copy:
             self._write(path, mutation.applied(source))
         except (MovedError, OSError) as exc:
             return Outcome("broken", str(exc))
+        begun = time.monotonic()
         try:
-            return self.outcome(mutation.tests, limit_s)
+            found = self.outcome(mutation.tests, limit_s)
+            return replace(found, seconds=time.monotonic() - begun)
         finally:
             self._write(path, source)
 

@@ -23,9 +23,10 @@ MOVED = np.r_[np.full(N - 1, 1.0), 2.0]
 
 
 def right(x: Array) -> Array:
-    """diag(x), and an entry far off it where x[-1] > 1."""
+    """diag(x), an entry far off it where x[-1] > 1, and another where x[0] < -1."""
     J = np.diag(x)
     J[0, -1] = 1e-6 * (x[-1] > 1)
+    J[-1, 0] = 1e-6 * (x[0] < -1)
     return J
 
 
@@ -84,6 +85,15 @@ def test_a_place_that_was_dead_is_found_and_kept() -> None:
         assert np.array_equal(made.call(x), right(x))
     assert isinstance(made.call, Guarded)
     assert (made.call.repairs, method.prepared) == (1, 2)
+
+
+def test_what_comes_and_goes_is_found_once() -> None:
+    made = prepared(Made())
+    other = np.r_[-2.0, np.ones(N - 1)]
+    for x in 3 * [MOVED, other]:
+        assert np.array_equal(made.call(x), right(x))
+    assert isinstance(made.call, Guarded)
+    assert made.call.repairs == 2
 
 
 def test_it_may_raise_in_one_line() -> None:
