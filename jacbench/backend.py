@@ -404,6 +404,11 @@ class Backend(ABC):
 
         return not np.array_equal(self.to_numpy(copy), self.to_numpy(array), equal_nan=True)
 
+    def given_away(self, array: Native) -> bool:
+        """Say whether a function that was called with ``array`` took its memory for its own."""
+        del array
+        return False
+
     def declined(self, exc: Exception) -> str | None:
         """Return the library's own words where ``exc`` means that it cannot do this, else None.
 

@@ -219,7 +219,7 @@ class Derivative:
             if traced is not None:
                 return traced.structured(traced.arranged(traced.call()))
             x = self._asked.like_x(x)
-        answer = self._call(x)
+        answer = self._answer(x)
         if self._samples is not None:
             parts = self._asked.arranged(answer[0])
             self._samples.look(x, [self._asked.backend.to_numpy(part) for part in parts])
@@ -237,7 +237,17 @@ class Derivative:
             if traced is not None:
                 return traced.as_matrix(traced.arranged(traced.call()))
             x = asked.like_x(x)
-        return self._matrix(self._call(x)[0])
+        return self._matrix(self._answer(x)[0])
+
+    def _answer(self, x: Native) -> tuple[Native, Layout | None]:
+        """Return the native result and its layout, or raise the line that says why not."""
+        try:
+            return self._call(x)
+        except Exception as exc:
+            told = self._asked.told(exc)
+            if told is None:
+                raise
+            raise JacbenchError(told) from exc
 
 
 def _answering(prepared: Prepared) -> Callable[[Native], tuple[Native, Layout | None]]:

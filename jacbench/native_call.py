@@ -29,11 +29,12 @@ from jacbench.errors import JacbenchError
 from jacbench.layout import Array, Layout, Shape
 from jacbench.operators.operator import Sizes
 from jacbench.point import Point, dtype_of
+from jacbench.scrub import one_line
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.points import further
 from jacbench.structure.sample_guard import SampleGuard
 from jacbench.tree import Tree
-from jacbench.value import called, checked
+from jacbench.value import article, called, checked, line_of
 
 T = TypeVar("T")
 
@@ -82,7 +83,10 @@ class Call:
         self.in_axis = in_axis
         self._users = f
         of_x = self.point.of_x(f)
+        self._gives_away = False
         value = self._value(of_x, self.x)
+        if self._gives_away:
+            of_x = self._of_copy(of_x)
         self.outputs = outputs.of(self.who, self.backend, value, samples=in_axis is not None)
         self.f = self.outputs.of(of_x, has_aux=has_aux)
         self.traced = self.outputs.traced or any(map(self.backend.traced, tree.leaves(self.x)))
@@ -98,15 +102,21 @@ class Call:
         own = tree.map_leaves(self.backend.copied, x)
         with process_state.kept(self.backend, self._users):
             returned = called(self.who, lambda: of_x(own))
-        self._refuse_writing(x, own)
+        self._gives_away = any(map(self.backend.given_away, tree.leaves(own)))
+        if not self._gives_away:
+            self._refuse_writing(x, own)
         if not self.has_aux:
             return returned
         if not (isinstance(returned, tuple) and len(returned) == 2):
             raise JacbenchError(
-                f"{self.who}: has_aux is True and f returned a {type(returned).__name__}: "
+                f"{self.who}: has_aux is True and f returned {article(type(returned).__name__)}: "
                 "return (y, aux)"
             )
         return returned[0]
+
+    def _of_copy(self, of_x: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return the function of a copy of x, for one that takes the memory of its argument."""
+        return lambda x: of_x(tree.map_leaves(self.backend.copied, x))
 
     def _refuse_writing(self, x: Tree, own: Tree) -> None:
         """Refuse a function that wrote into ``own``, the copy of x that it was called with."""
@@ -208,14 +218,29 @@ class Call:
             return self.backend.recorded(self.f, self.x)
 
     def _refusing(self, compute: Callable[[], T]) -> T:
-        """Return what is computed, or raise the line by which the library says that it cannot."""
+        """Return what is computed, or raise the line by which the library says that it cannot.
+
+        The value of f could be computed at x: whatever is raised is about its derivative.
+        """
         try:
             return compute()
         except Exception as exc:
-            declined = self.method.declined(exc) or self.backend.declined(exc)
-            if declined is None:
+            told = self.told(exc)
+            if told is None:
                 raise
-            raise JacbenchError(f"{self.who}: {declined}") from exc
+            raise JacbenchError(told) from exc
+
+    def told(self, exc: Exception) -> str | None:
+        """Return the line for what was raised; None where it is one, or where memory ran out."""
+        if isinstance(exc, JacbenchError) or self.backend.out_of_memory(exc):
+            return None
+        told = self.method.declined(exc) or self.backend.declined(exc)
+        if told is None:
+            told = (
+                f"differentiating its function raised {type(exc).__name__}: {one_line(exc, 200)}"
+                f"{line_of(exc)}, where its value alone can be computed"
+            )
+        return f"{self.who}: {told}"
 
     def prepare(self, vector: Any = None) -> Prepared:
         """Prepare the method for x and points like it."""
@@ -286,6 +311,11 @@ class Call:
         names, given = self.point.names(), point.names()
         if given != names:
             raise self._unlike(names, given)
+        if not tree.alike(self.point.arguments, point.arguments):
+            raise JacbenchError(
+                f"{self.who}: prepared for an x with other static fields (what its containers "
+                "hold beside arrays): prepare it for this one"
+            )
         both = zip(names, self.point.constants(), point.constants(), strict=True)
         for name, known, here in both:
             if not _same(self.backend, known, here):

@@ -37,11 +37,14 @@ class _Opened:
         In tree order.
     rebuild
         Makes a container of the same kind of as many others.
+    static
+        What it holds beside its children, as far as the library says.
     """
 
     paths: Sequence[str]
     children: Sequence[Any]
     rebuild: Callable[[list[Any]], Any]
+    static: Any = None
 
 
 def leaves(tree: Tree) -> list[Any]:
@@ -104,6 +107,24 @@ def map_leaves(function: Callable[[Any], Any], tree: Tree) -> Tree:
 def unflatten(like: Tree, new: Sequence[Any]) -> Tree:
     """Return a tree of the structure of ``like`` with the leaves ``new``, given in tree order."""
     return _rebuild(like, iter(new))
+
+
+def alike(tree: Tree, other: Tree) -> bool:
+    """Say whether two trees of the same leaves hold the same beside them: static fields."""
+    one, two = _opened(tree), _opened(other)
+    if one is None or two is None:
+        return True
+    if type(tree) is type(other) and not _equal(one.static, two.static):
+        return False
+    return all(map(alike, one.children, two.children))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Say whether two structures are equal; those that cannot be compared are not."""
+    try:
+        return one is other or bool(one == other)
+    except Exception:  # noqa: BLE001 - a static array has no truth value
+        return False
 
 
 def _walk(tree: Tree, path: str) -> Iterator[tuple[str, Any]]:
@@ -179,6 +200,7 @@ def _in_jax(node: Any) -> _Opened | None:
         [util.keystr(path) for path, _ in found],
         [child for _, child in found],
         lambda new: util.tree_unflatten(structure, new),
+        structure,
     )
 
 
@@ -189,7 +211,7 @@ def _in_torch(node: Any) -> _Opened | None:
         return None
     children, structure = util.tree_flatten(node, is_leaf=lambda child: child is not node)
     steps = [f"[{i}]" for i in range(len(children))]  # names of its own are optional there
-    return _Opened(steps, children, lambda new: util.tree_unflatten(new, structure))
+    return _Opened(steps, children, lambda new: util.tree_unflatten(new, structure), structure)
 
 
 def _of_dataclass(node: Any) -> _Opened | None:

@@ -105,7 +105,7 @@ def checked(who: str, backend: Backend, value: Any, name: str = "") -> Array:
         )
     if not backend.is_array(value):
         raise JacbenchError(
-            f"{who}: {returned} {_article(type(value).__name__)}, not an array: return one array "
+            f"{who}: {returned} {article(type(value).__name__)}, not an array: return one array "
             "of floats"
         )
     if backend.traced(value):
@@ -156,5 +156,6 @@ def same_outputs(who: str, here: tuple[int, ...], there: tuple[int, ...]) -> Non
         )
 
 
-def _article(name: str) -> str:
+def article(name: str) -> str:
+    """Return the name of a type with its article: ``an ndarray``."""
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}" if name != "NoneType" else "None"

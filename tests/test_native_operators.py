@@ -10,6 +10,7 @@ import pytest
 
 import jacbench as jb
 from jacbench import JacbenchError, registry, tree
+from jacbench.value import article
 from tests.test_native import Library, close
 
 pytestmark = [
@@ -371,7 +372,7 @@ def test_aux_that_is_not_there(library: Library, operator: str, method: str) -> 
     ):
         told = mistake(jb.value_and_jacobian, f, x, method, has_aux=True)
         assert told == (
-            f"value_and_jacobian(method={method!r}): has_aux is True and f returned a {name}: "
+            f"value_and_jacobian(method={method!r}): has_aux is True and f returned {article(name)}: "
             "return (y, aux)"
         )
     value, J = jb.value_and_jacobian(lambda x: (x, x), x, method)  # without has_aux: two outputs

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -293,3 +297,74 @@ def test_a_place_that_is_zero_at_x_alone_is_found_beside_it():
     made = jacbench.prepare(f, x, "autograd.coloured-csr", guard="off")
     J = made(X).toarray()
     assert J[0, 1] == X[0]
+
+
+def test_what_a_derivative_raises_is_one_line_that_names_the_users():
+    def assigning(x):
+        y = np.zeros(2)
+        y[0], y[1] = x[1], x[0]
+        return y
+
+    def without_a_rule(x):
+        return anp.atleast_1d(anp.median(x))
+
+    x = np.array([0.3, 1.2])
+    for method in ("autograd.jacobian", "autograd.jvp", "autograd.vjp-loop"):
+        with pytest.raises(JacbenchError, match=r"raised ValueError: .* \(line \d+ of test_prep"):
+            jacbench.prepare(assigning, x, method)(x)
+        with pytest.raises(JacbenchError, match=r"median wrt argnums .* not defined"):
+            jacbench.prepare(without_a_rule, x, method)(x)
+
+
+def test_what_an_eager_method_cannot_do_is_one_line_at_its_first_call():
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    def loop(x):
+        return jax.lax.while_loop(lambda v: v.sum() < 9, lambda v: 2 * v, x)
+
+    x = jnp.ones(2)
+    with pytest.raises(JacbenchError, match="JAX says: Reverse-mode differentiation"):
+        jacbench.prepare(loop, x, "jax.vjp-loop")(x)
+    with pytest.raises(JacbenchError, match=r"raised ValueError: Betainc gradient"):
+        jacbench.prepare(lambda a: jax.scipy.special.betainc(a, 2.0, 0.3), x, "jax.jacrev")
+
+
+def test_want_of_memory_stays_what_it_is(monkeypatch):
+    def short(x):
+        raise MemoryError
+
+    prepared = jacbench.prepare(lambda x: x**2, np.ones(2), "autograd.jacobian")
+    monkeypatch.setattr(prepared, "_call", short)
+    with pytest.raises(MemoryError):
+        prepared(np.ones(2))
+
+
+def test_static_fields_are_those_it_was_prepared_for():
+    jax = pytest.importorskip("jax")
+
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass
+    class Power:
+        u: Any
+        k: int = dataclasses.field(metadata={"static": True})
+
+    prepared = jacbench.prepare(lambda p: p.u**p.k, Power(jax.numpy.ones(2), 3), "jax.jacrev")
+    assert np.allclose(prepared(Power(2 * jax.numpy.ones(2), 3)).u, 12 * np.eye(2))
+    with pytest.raises(JacbenchError, match="other static fields"):
+        prepared(Power(jax.numpy.ones(2), 2))
+
+
+def test_a_function_that_takes_the_memory_of_x_leaves_the_users_alone():
+    jax = pytest.importorskip("jax")
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def donating(x):
+        return x**2
+
+    x = jax.numpy.arange(1.0, 3.0)
+    for method in ("jax.jacrev", "jax.vjp-loop", "jax.jacfwd-eager"):
+        prepared = jacbench.prepare(donating, x, method)
+        for _ in range(2):
+            assert np.allclose(prepared(x), np.diag([2.0, 4.0]))
+        assert not x.is_deleted()

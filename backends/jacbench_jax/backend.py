@@ -157,8 +157,12 @@ class JaxBackend(Backend):
         return isinstance(array, jax.core.Tracer)
 
     def copied(self, array: jax.Array) -> jax.Array:
-        """Return the array itself: nobody can write to it."""
-        return array
+        """Return a copy: nobody can write to an array, but a jitted function may donate it."""
+        return jnp.copy(array)
+
+    def given_away(self, array: jax.Array) -> bool:
+        """Say whether its memory was donated (``jax.jit(f, donate_argnums=0)``)."""
+        return not self.traced(array) and array.is_deleted()
 
     def was_written(self, copy: jax.Array, array: jax.Array) -> bool:
         """Return False: nobody can."""
