@@ -372,8 +372,8 @@ def test_aux_that_is_not_there(library: Library, operator: str, method: str) -> 
     ):
         told = mistake(jb.value_and_jacobian, f, x, method, has_aux=True)
         assert told == (
-            f"value_and_jacobian(method={method!r}): has_aux is True and f returned {article(name)}: "
-            "return (y, aux)"
+            f"value_and_jacobian(method={method!r}): has_aux is True and f returned "
+            f"{article(name)}: return (y, aux)"
         )
     value, J = jb.value_and_jacobian(lambda x: (x, x), x, method)  # without has_aux: two outputs
     assert len(value) == len(J) == 2
