@@ -131,7 +131,7 @@ class _Digest:
 
     def _add(self, value: Any) -> None:
         if isinstance(value, (types.FunctionType, type)) and not self._counts(value):
-            self._say("named", f"{value.__module__}.{value.__qualname__}")
+            self._say("named", _public_name(value))
         elif isinstance(value, type):
             self._class(value)
         elif isinstance(value, Mapping):
@@ -222,7 +222,7 @@ class _Digest:
         self._say("class", cls.__qualname__)
         for base in cls.__mro__:
             if not self._counts(base):
-                self._say("base", f"{base.__module__}.{base.__qualname__}")
+                self._say("base", _public_name(base))
                 continue
             own = vars(base)
             for name in sorted(own):
@@ -239,7 +239,7 @@ class _Digest:
             self._array(array)
             return
         if isinstance(getattr(value, "__qualname__", None), str):  # a builtin, a ufunc
-            self._say("named", f"{getattr(value, '__module__', '')}.{value.__qualname__}")
+            self._say("named", _public_name(value))
             return
         self.add(type(value))
         self.add(_held(value))
@@ -272,6 +272,17 @@ def _functions_of(value: Any) -> list[Any]:
     if isinstance(value, property):
         return [value.fget, value.fset, value.fdel]
     return [value.func if isinstance(value, functools.cached_property) else value.__func__]
+
+
+def _public_name(value: Any) -> str:
+    """Return the name of a library's function or class, the same wherever jacbench keeps its own.
+
+    A class that moves to another module of jacbench is the same class: with the module in its name
+    every method of every stored file would become an edited one.
+    """
+    package = _package(value)
+    home = package if package == "jacbench" else getattr(value, "__module__", None) or ""
+    return f"{home}.{value.__qualname__}"
 
 
 def _package(value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import problems, registry, source
+from jacbench import problems, read, registry, source
 from jacbench.backend import Method
 from jacbench.problem import Problem
 from tests.runs import environment, run
@@ -243,7 +243,7 @@ def test_a_native_function_by_name_needs_no_library(monkeypatch: pytest.MonkeyPa
 
 EVERYTHING = """
 import json, sys
-from jacbench import problems, registry, source
+from jacbench import problems, read, registry, source
 found = {}
 for name in json.load(sys.stdin):
     found[name] = source.of_problem(problems.get(name))
@@ -273,3 +273,25 @@ def test_another_process_finds_the_same(tmp_path: Path) -> None:
 def test_methods_of_one_class_differ() -> None:
     methods: list[Method] = list(registry.load("numpy").methods())
     assert len({source.of_method(method) for method in methods}) == len(methods)
+
+
+COMMITTED = Path(__file__).parents[1] / "results" / "cpu-amd-epyc-2-cores-basics.json"
+
+
+def own_classes(method: Method) -> set[type]:
+    """Return what a hash of the method may name of jacbench itself, not of a backend's package."""
+    known = (*type(method).__mro__, type(method.info))
+    return {cls for cls in known if cls.__module__.partition(".")[0] == "jacbench"}
+
+
+def test_a_class_of_jacbench_that_moves_makes_no_stored_method_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = {result.cell.method for result in read(COMMITTED).cells}
+    methods = {name: registry.method(name) for name in stored & set(registry.method_names())}
+    before = {name: source.of_method(method) for name, method in methods.items()}
+    moved = set().union(*map(own_classes, methods.values()))
+    assert Method in moved
+    for cls in moved:
+        monkeypatch.setattr(cls, "__module__", "jacbench.somewhere.new")
+    assert {name: source.of_method(method) for name, method in methods.items()} == before
