@@ -112,21 +112,22 @@ def _alone(run: Pass, arranged: Callable[[Array], Array]) -> Callable[[Any], Arr
 
 def _held(
     target: Target, compression: Compression, run: Pass, arranged: Callable[[Array], Array]
-) -> Callable[[Any, int], tuple[Array, float, float]]:
+) -> Callable[[Any, int], tuple[Array, guard.Gap]]:
     """Return the call with one more product, which the entries of all others have to add up to."""
     m, n = compression.pattern.shape
     size, width = (n, m) if compression.by == "columns" else (m, n)
     item = np.dtype(target.dtype).itemsize
     drawn = guard.vectors(size, target.dtype, item * (size + compression.count * width))
     given = [in_shape(target, compression.by, vector[None]) for vector in drawn]
-    partners = [compression.partners(vector) for vector in drawn]
+    minus = np.full((1, width), -1.0, dtype=target.dtype)
+    partners = [np.concatenate([compression.partners(vector), minus]) for vector in drawn]
 
-    def held(x: Any, number: int) -> tuple[Array, float, float]:
+    def held(x: Any, number: int) -> tuple[Array, guard.Gap]:
         number %= len(given)
         stacked = run(x, given[number])
-        alone, one = stacked[:-1], stacked[-1]
-        apart = (alone * partners[number]).sum(axis=0) - one
-        return arranged(alone), float(abs(apart).max()), float(abs(one).max())
+        terms = stacked * partners[number]
+        apart = terms.sum(axis=0)
+        return arranged(stacked), guard.gap(apart, np.abs(terms, out=terms).sum(axis=0))
 
     return held
 

@@ -75,7 +75,7 @@ def _held(
     blocks: Blocks,
     side: Side,
     place: Callable[[list[Array]], Array],
-) -> Callable[[Any, int], tuple[Array, float, float]]:
+) -> Callable[[Any, int], tuple[Array, guard.Gap]]:
     """Return the call with one more pass, which the blocks have to add up to."""
     (batch, *_), leaves = target.y_shape, tree.leaves(target.x)
     size = math.prod(target.y_shape) if side == "rows" else sum(leaf.size for leaf in leaves)
@@ -84,25 +84,20 @@ def _held(
     def by_sample(leaf: Array) -> Array:
         return np.moveaxis(leaf, axis, 0).reshape(batch, -1)
 
-    def held(x: Any, number: int) -> tuple[Array, float, float]:
+    def held(x: Any, number: int) -> tuple[Array, guard.Gap]:
         vector = drawn[number % len(drawn)]
         (given,) = coloured.in_shape(target, side, vector[None])
         found, product = blocks(x, given)
         flat = [block.reshape(*block.shape[:2], -1) for block in found]
         if side == "rows":
-            u = given.reshape(batch, -1, 1)
-            apart = [
-                (block * u).sum(axis=1) - by_sample(own)
-                for block, own in zip(flat, product, strict=True)
-            ]
+            terms = np.concatenate(flat, axis=2) * given.reshape(batch, -1, 1)
+            one, along = np.concatenate([by_sample(leaf) for leaf in product], axis=1), 1
         else:
-            parts = [by_sample(leaf)[:, None, :] for leaf in tree.leaves(given)]
-            along = sum((b * t).sum(axis=2) for b, t in zip(flat, parts, strict=True))
-            apart = [along - product[0].reshape(batch, -1)]
-        gap, size = (
-            float(np.max([abs(part).max() for part in parts])) for parts in (apart, product)
-        )
-        return place(found), gap, size
+            parts = [by_sample(leaf) for leaf in tree.leaves(given)]
+            terms = np.concatenate(flat, axis=2) * np.concatenate(parts, axis=1)[:, None, :]
+            one, along = product[0].reshape(batch, -1), 2
+        apart = terms.sum(axis=along) - one
+        return place(found), guard.gap(apart, abs(terms).sum(axis=along) + abs(one))
 
     return held
 

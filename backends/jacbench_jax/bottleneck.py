@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from jacbench import layout, tree
 from jacbench.backend import Target, UnfitError
+from jacbench.structure import guard
 from jacbench.structure.guard import Structured, StructuredMethod
 from jacbench.structure.halves import Halves, halve
 from jacbench.structure.pattern import Pattern
@@ -150,7 +151,9 @@ class Factors(StructuredMethod, JaxMethod):
             _, pull = jax.vjp(lambda x: target.function(x, *rest[2]), x)
             one = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(pull(u)[0])])
             transposed, Jh = both
-            return (transposed @ u.reshape(-1)) @ Jh - one, one
+            u = u.reshape(-1)
+            scale = (jnp.abs(transposed) @ jnp.abs(u)) @ jnp.abs(Jh) + jnp.abs(one)
+            return (transposed @ u) @ Jh - one, scale
 
         made = Structured(
             layout=self.known_layout(chain.halves),
@@ -191,9 +194,9 @@ class Bottleneck(Factors):
             return super().structured(target, before)
         left = FACTORS.structured(target, before)
 
-        def held(x: Any, number: int) -> tuple[Any, float, float]:
-            factors, gap, size = left.held(x, number)
-            return host_product.product(*factors), gap, size
+        def held(x: Any, number: int) -> tuple[Any, guard.Gap]:
+            factors, gap = left.held(x, number)
+            return host_product.product(*factors), gap
 
         return replace(
             left,

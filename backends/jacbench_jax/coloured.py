@@ -80,7 +80,8 @@ class Coloured(StructuredMethod, JaxMethod):
         def apart(x: Any, found: Any, rest: tuple[Any, ...], more: Any) -> tuple[Any, Any]:
             vector, partners = more
             (one,) = stacked(target, best.by)(x, vector, rest[0])
-            return jnp.sum(found * partners, axis=0) - one, one
+            terms = found * partners
+            return jnp.sum(terms, axis=0) - one, jnp.sum(jnp.abs(terms), axis=0) + jnp.abs(one)
 
         made = Structured(
             layout=self.result_layout(best.pattern),

@@ -36,7 +36,8 @@ def compiled(
         ``(x, rest)`` to the result, and what the comparison needs of it.
     apart
         ``(x, that, rest, one of more)`` to the difference between the result's product with a
-        random vector and the function's own, and to the latter.
+        random vector and the function's own, and to the sum of the absolute values of all that
+        was added up for each entry.
     more
         Returns the random vectors, each with all that is kept beside it.
     """
@@ -48,16 +49,18 @@ def compiled(
         def beside(x: Any, both: tuple[Any, Any]) -> tuple[Any, Any]:
             rest, vector = both
             result, of_result = whole(x, rest)
-            difference, one = apart(x, of_result, rest, vector)
-            return result, jnp.stack([jnp.abs(difference).max(), jnp.abs(one).max()])
+            difference, scale = apart(x, of_result, rest, vector)
+            difference, tiny = jnp.abs(difference), float(np.finfo(scale.dtype).tiny)
+            of_largest = difference.max() / (scale.max() + tiny)
+            return result, jnp.stack([(difference / (scale + tiny)).max(), of_largest])
 
         given = [(rest, vector) for vector in more()]
         both = jax.jit(beside).lower(target.x, given[0]).compile()
 
-        def held(x: Any, number: int) -> tuple[Any, float, float]:
-            result, sizes = both(x, given[number % len(given)])
-            gap, size = np.asarray(sizes).tolist()  # which waits for all of it
-            return result, gap, size
+        def held(x: Any, number: int) -> tuple[Any, guard.Gap]:
+            result, gaps = both(x, given[number % len(given)])
+            lines, of_largest = np.asarray(gaps).tolist()  # which waits for all of it
+            return result, (lines, lambda: of_largest)
 
         made = replace(made, held=held)
     return made

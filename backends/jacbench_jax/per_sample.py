@@ -85,7 +85,8 @@ def _pulled(target: Target, found: Apart) -> Structured:
         pulled = zip(tree.leaves(pull(u)[0]), own, strict=True)
         one = [jnp.moveaxis(leaf, axis, 0).reshape(batch, -1) for leaf, axis in pulled]
         asked = jnp.concatenate(one, axis=1)
-        return jnp.sum(blocks * u.reshape(batch, k, 1), axis=1) - asked, asked
+        terms = blocks * u.reshape(batch, k, 1)
+        return jnp.sum(terms, axis=1) - asked, jnp.sum(jnp.abs(terms), axis=1) + jnp.abs(asked)
 
     made = Structured(notes={"way": "vjp", **found.notes}, everywhere=found.everywhere, side="rows")
     return guarded.compiled(
@@ -131,7 +132,8 @@ def _pushed(target: Target, found: Apart) -> Structured:
             for leaf, (_, _, axis) in zip(tree.leaves(t), places, strict=True)
         ]
         along = jnp.concatenate(pieces, axis=1)
-        return jnp.sum(blocks * along[:, None, :], axis=2) - one, one
+        terms = blocks * along[:, None, :]
+        return jnp.sum(terms, axis=2) - one, jnp.sum(jnp.abs(terms), axis=2) + jnp.abs(one)
 
     made = Structured(
         notes={"way": "jvp", **found.notes}, everywhere=found.everywhere, side="columns"

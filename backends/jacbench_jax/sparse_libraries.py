@@ -68,10 +68,12 @@ class Library(StructuredMethod, Staged):
         def apart(x: Any, data: Any, rest: tuple[Any, ...], t: Any) -> tuple[Any, Any]:
             one = jax.jvp(lambda x: target.function(x, *rest), (x,), (t,))[1].reshape(-1)
             along = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(t)])
-            added = jax.ops.segment_sum(
-                data * along[columns], rows, pattern.shape[0], indices_are_sorted=True
-            )
-            return added - one, one
+            terms = data * along[columns]
+
+            def added(terms: Any) -> Any:
+                return jax.ops.segment_sum(terms, rows, pattern.shape[0], indices_are_sorted=True)
+
+            return added(terms) - one, added(jnp.abs(terms)) + jnp.abs(one)
 
         made = Structured(
             layout=layout.sparse(pattern),

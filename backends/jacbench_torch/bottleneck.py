@@ -184,23 +184,24 @@ def _agrees(target: Target, chain: Chain, x: Any) -> bool:
 
 def _held(
     target: Target, chain: Chain, arranged: Callable[[Factor, Factor], Any]
-) -> Callable[[Any, int], tuple[Any, float, float]]:
+) -> Callable[[Any, int], tuple[Any, guard.Gap]]:
     """Return the call with one pass back through the function, which the factors have to give."""
     of_x, like = unary(target), tree.first(target.x)
     m = math.prod(target.y_shape)
     drawn = torch.as_tensor(
         guard.vectors(m, target.dtype, m * like.element_size()), device=like.device
     )
-    norm, largest = torch.linalg.vector_norm, float("inf")
 
-    def held(x: Any, number: int) -> tuple[Any, float, float]:
+    def held(x: Any, number: int) -> tuple[Any, guard.Gap]:
         transposed, Jh = chain.factors(x)
         u = drawn[number % len(drawn)]
         leaves = detached(x)
         pulled = gradients(of_x(tree.unflatten(x, leaves)), leaves, u.reshape(target.y_shape))
         one = _joined([part.reshape(-1) for part in pulled], dim=0)
-        apart = (transposed @ u.to(transposed.dtype)).to(Jh.dtype) @ Jh - one
-        return arranged(transposed, Jh), norm(apart, largest).item(), norm(one, largest).item()
+        u = u.to(transposed.dtype)
+        apart = (transposed @ u).to(Jh.dtype) @ Jh - one
+        scale = (transposed.abs() @ u.abs()).to(Jh.dtype) @ Jh.abs() + one.abs()
+        return arranged(transposed, Jh), coloured.gap(apart, scale)
 
     return held
 

@@ -99,7 +99,7 @@ def _alone(way: Way, place: Callable[[Any], torch.Tensor]) -> Callable[[Any], to
 
 def _held(
     target: Target, axis: int, way: Way, place: Callable[[Any], torch.Tensor]
-) -> Callable[[Any, int], tuple[torch.Tensor, float, float]]:
+) -> Callable[[Any, int], tuple[torch.Tensor, guard.Gap]]:
     """Return the call with one more pass, which the blocks have to add up to."""
     m = math.prod(target.y_shape)
     n = sum(leaf.numel() for leaf in tree.leaves(target.x))
@@ -110,25 +110,23 @@ def _held(
     )
     partners = _to_rows if way.side == "rows" else _to_columns
     given = [partners(target, axis, vector) for vector in drawn]
-    norm, largest = torch.linalg.vector_norm, float("inf")
 
-    def held(x: Any, number: int) -> tuple[torch.Tensor, float, float]:
+    def held(x: Any, number: int) -> tuple[torch.Tensor, guard.Gap]:
         more, factors = given[number % len(given)]
         stacked = way.run(x, more)
         found = place(way.blocks([part[:-1] for part in stacked]))
-        gap = size = 0.0
+        aparts, scales = [], []
         for part, factor in zip(stacked, factors, strict=True):
-            one = part[-1]
-            off = norm((part[:-1] * factor).sum(0) - one, largest).item()
-            gap, size = _larger(gap, off), _larger(size, norm(one, largest).item())
-        return found, gap, size
+            terms, one = part[:-1] * factor, part[-1]
+            aparts.append((terms.sum(0) - one).reshape(-1))
+            scales.append((terms.abs_().sum(0) + one.abs()).reshape(-1))
+        return found, coloured.gap(_one(aparts), _one(scales))
 
     return held
 
 
-def _larger(one: float, other: float) -> float:
-    """Return the larger number, or NaN where one is none."""
-    return one if math.isnan(one) or one >= other else other
+def _one(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
 
 
 def _to_rows(target: Target, axis: int, vector: torch.Tensor) -> tuple[Any, Stacked]:

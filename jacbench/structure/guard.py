@@ -15,7 +15,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,14 +27,17 @@ from jacbench.structure import points
 from jacbench.structure.fastest import ROUNDS, SECONDS
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.search import Side, shape_of
-from jacbench.structure.verification import VECTORS, Products, near
+from jacbench.structure.verification import VECTORS, Compared, Products, wrong
 from jacbench.tree import Tree
 
 ROUNDING = 64
-"""Units of rounding within which two ways to one product agree, beside the largest entry.
+"""Units of rounding within which two ways to one product agree, line by line.
 
 Where they do not, two more products in NumPy decide: this limit costs time, and refuses nothing.
 """
+
+FLOOR = 1e-4
+"""Of the largest line: what was found to be rounding there is not looked into again up to this."""
 
 BYTES = 2**25
 """For vectors drawn beforehand, and what they are multiplied with."""
@@ -48,6 +51,32 @@ DEAR = 1.1
 _SEED = 0x9A4D
 
 
+Gap: TypeAlias = tuple[float, Callable[[], float]]
+"""How far two ways to one product are apart: of the line where that is most, beside its size.
+
+And, computed only where that is asked, the largest difference beside the size of the largest line.
+"""
+
+
+def gap(apart: Array, scale: Array) -> Gap:
+    """Return how far two ways to one product are apart.
+
+    Parameters
+    ----------
+    apart
+        The difference, a line for each entry of the product.
+    scale
+        What rounding allows in each: the sum of the absolute values of all that was added up. So a
+        small line is held against itself, and not against the largest.
+    """
+    tiny, apart = np.finfo(scale.dtype).tiny, abs(apart)
+
+    def whole() -> float:
+        return float(apart.max() / (scale.max() + tiny))
+
+    return float((apart / (scale + tiny)).max()), whole
+
+
 @dataclass(frozen=True, eq=False)
 class Structured:
     """A Jacobian prepared for a structure.
@@ -57,8 +86,8 @@ class Structured:
     call
         From x to the native result, synchronised.
     held
-        The same result from x and the number of a call, with the largest entry of the difference
-        between two ways to one product, and of the product itself.
+        The same result from x and the number of a call, with how far two ways to one product are
+        apart, over what both are added up from: see :func:`gap`.
     layout
         Of the result; None: that of the method.
     notes
@@ -72,8 +101,8 @@ class Structured:
     """
 
     call: Callable[[Native], Native] = field(default=lambda _: None)
-    held: Callable[[Native, int], tuple[Native, float, float]] = field(
-        default=lambda *_: (None, 0.0, 0.0)
+    held: Callable[[Native, int], tuple[Native, Gap]] = field(
+        default=lambda *_: (None, (0.0, lambda: 0.0))
     )
     layout: Layout | None = None
     notes: dict[str, str | int | float] = field(default_factory=dict)
@@ -178,7 +207,7 @@ class Guarded:
         self.repairs = 0
         self._method, self._target, self._made = method, target, made
         self._eps = float(np.finfo(target.dtype).eps)
-        self._limit = ROUNDING * self._eps
+        self._limit, self._floor = ROUNDING * self._eps, 0.0
         self._products = method.products_of(target)
         self._calls = itertools.count()
         self._lock = threading.Lock()
@@ -193,37 +222,48 @@ class Guarded:
         made, number = self._made, next(self._calls)
         if number % self.every:
             return made.call(x), made.layout
-        result, gap, size = made.held(x, number // self.every)
-        if gap <= self._limit * size:  # what is no number is not
+        result, (lines, whole) = made.held(x, number // self.every)
+        # what is no number is neither
+        if lines <= self._limit or (self._floor and whole() <= self._floor):
             return result, made.layout
-        return self._doubted(x, made, result, gap / size if size else 0.0)
+        return self._doubted(x, made, result, (lines, whole))
 
     def _doubted(
-        self, x: Native, made: Structured, result: Native, gap: float
+        self, x: Native, made: Structured, result: Native, gap: Gap
     ) -> tuple[Native, Layout | None]:
         """Look more closely; find the structure anew where it is gone."""
         with self._lock:
-            wrong = self._wrong(x, made, result)
-            if wrong is None:
-                # it was rounding: widened, so that as much is not looked into again
-                self._limit = min(max(self._limit, 2 * gap), self._eps**0.5) or self._limit
+            told = self._wrong(x, made, result)
+            if told is None:
+                self._let_pass(*gap)
                 return result, made.layout
             if self._target.guard.mode == "raise":
                 raise JacbenchError(
-                    f"{self._name}: {wrong}: the structure seen where it was prepared is not that "
+                    f"{self._name}: {told}: the structure seen where it was prepared is not that "
                     'of this x: prepare it here, or with guard="repair"'
                 )
-            made = self._made if self._made is not made else self._anew(x, wrong)
+            made = self._made if self._made is not made else self._anew(x, told)
             result = made.call(x)
-            wrong = self._wrong(x, made, result)
-            if wrong is not None:
-                made = self._anew(x, wrong)
+            told = self._wrong(x, made, result)
+            if told is not None:
+                made = self._anew(x, told)
                 result = made.call(x)
-                wrong = self._wrong(x, made, result)
-            if wrong is not None:
-                raise self._unfit(f"{wrong}, whatever structure is found")
+                told = self._wrong(x, made, result)
+            if told is not None:
+                raise self._unfit(f"{told}, whatever structure is found")
             self._made = made
             return result, made.layout
+
+    def _let_pass(self, lines: float, whole: Callable[[], float]) -> None:
+        """Widen what is let pass, so that as much rounding is not looked into again.
+
+        Where a line is nothing but rounding, no share of its own size tells how much there is: it
+        is the largest line beside which that is small.
+        """
+        if 2 * lines <= self._eps**0.5:
+            self._limit = max(self._limit, 2 * lines)
+        elif 2 * whole() <= FLOOR:
+            self._floor = max(self._floor, 2 * whole())
 
     @property
     def layout(self) -> Layout | None:
@@ -234,7 +274,7 @@ class Guarded:
     def _name(self) -> str:
         return self._method.info.name
 
-    def _anew(self, x: Native, wrong: str) -> Structured:
+    def _anew(self, x: Native, told: str) -> Structured:
         """Return the Jacobian for the structure at ``x``, with the places known before."""
         before = self._made.pattern
         # places add up; of any other structure the one of this x is asked for
@@ -243,7 +283,7 @@ class Guarded:
         try:
             made = self._method.structured(target, before)
         except UnfitError as exc:
-            raise self._unfit(f"{wrong}, and {exc}") from exc
+            raise self._unfit(f"{told}, and {exc}") from exc
         self.repairs += 1
         return made
 
@@ -260,17 +300,19 @@ class Guarded:
         m, n = shape_of(target)
         vectors = self._rng.standard_normal((VECTORS, n if side == "columns" else m))
         vectors = vectors.astype(target.dtype).astype(np.float64)
-        asked = self._products(x).by(side)(vectors).astype(np.float64)
+        product = self._products(x).by(side)
+        asked = product(vectors).astype(np.float64)
         backend = registry.load(registry.descriptor_of(self._name).name)
         parts = [backend.to_numpy(part).astype(np.float64) for part in tree.leaves(result)]
         found, size = _times(parts, layout, m, vectors, side)
         # an entry of J that is no number shows by itself
-        wrong = ~near(asked, found, size + abs(asked), target.dtype) & np.isfinite(found)
-        lines = np.flatnonzero(wrong.any(axis=0))
+        compared = Compared(vectors, asked, found, size + abs(asked))
+        off = wrong(compared, product, target.dtype) & np.isfinite(found)
+        lines = np.flatnonzero(off.any(axis=0))
         if not lines.size:
             return None
         line = int(lines[0])
-        worst = int(np.argmax(wrong[:, line]))
+        worst = int(np.argmax(off[:, line]))
         return (
             f"{'row' if side == 'columns' else 'column'} {line} of J times a random vector is "
             f"{found[worst, line]:.6g}, and {asked[worst, line]:.6g} by the function itself"

@@ -19,8 +19,9 @@ from jacbench.errors import JacbenchError
 from jacbench.layout import Array
 from jacbench.operators.operator import Sizes
 from jacbench.structure import samples
+from jacbench.structure.probing import Product
 from jacbench.structure.sample_methods import PerSampleMethod
-from jacbench.structure.verification import Products, near
+from jacbench.structure.verification import Compared, Products, wrong
 
 _SEED = 0x5A3B
 _DTYPES = ("float64", "float32")
@@ -87,30 +88,39 @@ class SampleGuard:
         if not self._every or next(self._calls) % self._every:
             return
         blocks = self._blocks(parts)
-        asked, found, size = self._both(self._products(x), blocks)
+        compared, product = self._compared(self._products(x), blocks)
         # an entry that is no number shows by itself
-        wrong = ~near(asked, found, size + abs(asked), self._target.dtype) & np.isfinite(found)
-        if wrong.any():
-            sample = int(np.flatnonzero(wrong.any(axis=1))[0])
+        off = wrong(compared, product, self._target.dtype) & np.isfinite(compared.found)
+        if off.any():
+            by_sample = off.reshape(len(blocks), -1).any(axis=1)
+            sample = int(np.flatnonzero(by_sample)[0])
             raise JacbenchError(
                 f"{self._who}: samples interact at this x: what sample {sample} has to do with y "
                 "is not in its own block: there is no Jacobian per sample here: ask for the "
                 "jacobian"
             )
 
-    def _both(self, products: Products, blocks: Array) -> tuple[Array, Array, Array]:
-        """Return a random product by the function, by the blocks, and by their sizes: (B, ...)."""
+    def _compared(self, products: Products, blocks: Array) -> tuple[Compared, Product]:
+        """Return a random product by the function and by the blocks, its lines sample by sample.
+
+        And what computes the function's.
+        """
         count, rows, columns = blocks.shape
+
+        def pulled(cotangents: Array) -> Array:
+            found = products.pull(cotangents)
+            return np.stack([self._by_sample(row).reshape(-1) for row in found])
+
+        def pushed(tangents: Array) -> Array:
+            whole = [self._whole(tangent.reshape(count, columns)) for tangent in tangents]
+            return products.push(np.stack(whole))
+
         try:
-            u = self._drawn((count, rows))
-            asked = self._by_sample(products.pull(u.reshape(1, -1))[0])
-            return asked, *(np.einsum("bi,bij->bj", *pair) for pair in _sized(u, blocks))
+            return _held(pulled, self._drawn((count, rows)), blocks, "bi,bij->bj"), pulled
         except JacbenchError:
             raise
         except Exception:  # noqa: BLE001 - no reverse mode: forward, whose words are as good
-            v = self._drawn((count, columns))
-            asked = products.push(self._whole(v)[None])[0].reshape(count, rows)
-            return asked, *(np.einsum("bij,bj->bi", *pair[::-1]) for pair in _sized(v, blocks))
+            return _held(pushed, self._drawn((count, columns)), blocks, "bj,bij->bi"), pushed
 
     def _drawn(self, shape: tuple[int, ...]) -> Array:
         drawn = self._rng.standard_normal(shape)
@@ -140,5 +150,11 @@ class SampleGuard:
         return whole
 
 
-def _sized(vector: Array, blocks: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    return (vector, blocks), (abs(vector), abs(blocks))
+def _held(product: Product, vector: Array, blocks: Array, added: str) -> Compared:
+    flat = vector.reshape(1, -1)
+    asked = product(flat).astype(np.float64)
+    found, size = (
+        np.einsum(added, *pair).reshape(1, -1)
+        for pair in ((vector, blocks), (abs(vector), abs(blocks)))
+    )
+    return Compared(flat, asked, found, size + abs(asked))

@@ -40,8 +40,18 @@ verification(
 )
 verification(
     "a pattern misses what is a tenth of its row",
-    "limit = np.sqrt(np.finfo(dtype).eps) * size + rounding",
-    "limit = 0.1 * size + rounding",
+    "limit = np.sqrt(info.eps) * size + NOISY",
+    "limit = 0.5 * size + NOISY",
+)
+verification(
+    "a small row is held against the largest",
+    "limit = np.sqrt(info.eps) * size + NOISY * float(info.tiny)",
+    "limit = np.sqrt(info.eps) * size + NOISY * info.eps * size.max()",
+)
+verification(
+    "what is drawn at random is rounding",
+    "np.minimum(NOISY * noise, most)",
+    "NOISY * noise",
 )
 
 sparsity = STRUCTURE.of("jacbench/structure/sparsity.py", "tests/structure/test_sparsity.py")

@@ -56,10 +56,11 @@ class Made(StructuredMethod):
         def call(x: Array) -> Array:
             return np.where(pattern.dense(np.ones(pattern.nnz)) != 0, right(x), 0.0)
 
-        def held(x: Array, number: int) -> tuple[Array, float, float]:
+        def held(x: Array, number: int) -> tuple[Array, guard.Gap]:
             found, vector = call(x), drawn[number % len(drawn)]
             asked = right(x) @ vector
-            return found, float(abs(found @ vector - asked).max()), float(abs(asked).max())
+            scale = abs(found) @ abs(vector) + abs(asked)
+            return found, guard.gap(found @ vector - asked, scale)
 
         return Structured(call=call, held=held, everywhere=self.everywhere, pattern=pattern)
 
@@ -139,8 +140,8 @@ def test_rounding_is_looked_into_and_then_let_pass() -> None:
         def structured(self, target: Target, before: Pattern | None = None) -> Structured:
             made = super().structured(target, before)
 
-            def held(x: Array, number: int) -> tuple[Array, float, float]:
-                return made.call(x), 1e-12, 1.0
+            def held(x: Array, number: int) -> tuple[Array, guard.Gap]:
+                return made.call(x), (1e-12, lambda: 1e-12)
 
             return Structured(call=made.call, held=held, pattern=made.pattern)
 
@@ -205,7 +206,110 @@ def test_vectors_differ_are_not_small_and_fit_into_memory() -> None:
     assert len(guard.vectors(10, "float64", guard.BYTES)) == 2
 
 
+SCALES = np.repeat([1.0, 1e-8, 1e-15, 1e-30], 3)
+
+
+@pytest.mark.parametrize("row", [0, 3, 6, 9])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_gap_is_that_of_the_line_where_it_is_most(row: int, dtype: str) -> None:
+    vector = guard.vectors(N, dtype, 8 * N)[0]
+    J = (SCALES[:, None] * np.ones(N)).astype(dtype)
+    asked, scale = J @ vector, abs(J) @ abs(vector)
+    assert guard.gap(0 * asked, scale + abs(asked))[0] == 0
+    found = J.copy()
+    found[row, 1] = 0
+    apart, whole = guard.gap(found @ vector - asked, scale + abs(asked))
+    assert apart > 1e-3
+    assert whole() == pytest.approx(apart * SCALES[row], rel=1)
+
+
+def test_a_line_that_is_rounding_alone_costs_one_look_and_hides_no_other() -> None:
+    looked = []
+
+    class Cancelling(Made):
+        """The last row is rounding: by two ways it is 1e-17 and -1e-17 of the first."""
+
+        gaps: tuple[float, float] = (1.0, 1e-17)
+
+        def structured(self, target: Target, before: Pattern | None = None) -> Structured:
+            made = super().structured(target, before)
+
+            def held(x: Array, number: int) -> tuple[Array, guard.Gap]:
+                lines, whole = self.gaps
+                return made.call(x), (lines, lambda: whole)
+
+            return Structured(call=made.call, held=held, pattern=made.pattern)
+
+        def products_of(self, target: Target) -> Callable[[Array], Products]:
+            def at(x: Array) -> Products:
+                looked.append(x)
+                return Made().products_of(target)(x)
+
+            return at
+
+    method = Cancelling()
+    made = prepared(method)
+    for _ in range(5):
+        made.call(np.ones(N))
+    assert len(looked) == 1
+    method.gaps = 1.0, 1e-15
+    made.call(np.ones(N))
+    assert len(looked) == 2
+
+
 # --- the methods of each library ---
+
+
+def _gated(xp: Any, scales: Any, row: int) -> Callable[[Any], Any]:
+    """Return a function whose ``row`` sees the next entry of x too where the last one is above 1.
+
+    By its number's own sign: what a library records of it has to be the one branch or the other.
+    """
+    on = np.arange(N) == row
+
+    def f(x: Any) -> Any:
+        gate = xp.where(x[-1] > 1, 1.0, 0.0) * xp.asarray(on * 1.0, dtype=x.dtype)
+        nxt = xp.concat([x[1:], x[:1]])
+        return scales * (xp.sin(x) + gate * nxt)
+
+    return f
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "rows"),
+    [
+        ("torch.coloured-csr", "float64", (0, 3, 6, 9)),
+        ("torch.coloured-csr", "float32", (0, 3, 6, 9)),
+        ("autograd.coloured", "float64", (0, 3, 6, 9)),
+        ("jax.coloured-csr", "float32", (9,)),  # each compiles
+        ("jax.sparsejac-csr", "float64", (6,)),
+    ],
+)
+def test_a_wrong_entry_is_seen_in_a_row_of_any_scale(
+    name: str, dtype: str, rows: tuple[int, ...]
+) -> None:
+    import jacbench
+
+    library = name.partition(".")[0]
+    pytest.importorskip(library)
+    if "sparsejac" in name:
+        pytest.importorskip("sparsejac")
+    backend = registry.load(library)
+
+    def put(x: Array) -> Any:
+        return backend.put(x, "cpu", dtype)
+
+    with backend.precise():
+        for row in rows:
+            f = _gated(backend.xp, put(SCALES), row)
+            diagonal = np.eye(N)
+            made = jacbench.prepare(
+                f, put(np.linspace(0.1, 0.9, N)), name, pattern=diagonal, guard="raise"
+            )
+            for x in (np.linspace(-0.9, 0.9, N), np.linspace(0.0, 0.3, N)):
+                made(put(x))
+            with pytest.raises(JacbenchError, match=rf"row {row} of J|column {(row + 1) % N} of J"):
+                made(put(np.linspace(0.1, 1.9, N)))
 
 
 def _moving(xp: Any, x: Any) -> Any:
