@@ -201,7 +201,7 @@ class Derivative:
 
     def __init__(self, asked: Call, form: str) -> None:
         self._asked = asked
-        prepared = asked.prepare()
+        prepared = asked.prepare_to_keep()
         self._call = _answering(prepared)
         self.notes = prepared.notes
         self._samples = asked.sample_guard()

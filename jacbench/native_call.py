@@ -172,13 +172,19 @@ class Call:
             raise JacbenchError(f"{self.who}: {interaction.told_of(*pair)}")
 
     def call(self, vector: Any = None, *, refuse_zeros: bool = True) -> Native:
-        """Prepare the method and call it at x; zeros may be refused."""
+        """Prepare the method and call it at x; zeros are refused, or only those without a graph."""
         prepared = self.prepare(vector)
         result = self._refusing(lambda: prepared.call(self.x))
         self.layout = prepared.layout_now or self.layout
-        if refuse_zeros:
+        if refuse_zeros or not (self.traced or self._is_recorded()):
             self._refuse_what_is_cut(result)
         return result
+
+    def prepare_to_keep(self) -> Prepared:
+        """Prepare the method for points to come; refuse here what a single call refuses at x."""
+        prepared = self.prepare()
+        self._refuse_what_is_cut(self._refusing(lambda: prepared.call(self.x)))
+        return prepared
 
     def sample_guard(self) -> SampleGuard | None:
         """Return what looks whether samples are still apart at a later x; None: nothing does."""
@@ -268,8 +274,6 @@ class Call:
             raise JacbenchError(f"{self.who}: {reason}")
         prepared = self._refusing(lambda: self.method.prepare(target))
         self.layout = prepared.layout or self.method.layout(target)
-        if not (self.traced or self._is_recorded()):
-            self._refuse_what_is_cut(self._refusing(lambda: prepared.call(self.x)))
         return prepared
 
     def _nesting(self) -> Iterator[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jacbench
-from jacbench import tree
+from jacbench import registry, tree
 from jacbench.errors import JacbenchError
 from jacbench.native_call import Call
 
@@ -368,3 +368,49 @@ def test_a_function_that_takes_the_memory_of_x_leaves_the_users_alone():
         for _ in range(2):
             assert np.allclose(prepared(x), np.diag([2.0, 4.0]))
         assert not x.is_deleted()
+
+
+def _cut(library: str, x: Any) -> Any:
+    """Return x ** 2, of which the library knows nothing."""
+    if library == "jax":
+        import jax
+
+        return jax.lax.stop_gradient(x) ** 2
+    if library == "torch":
+        return x.detach() ** 2
+    return np.array(getattr(x, "_value", x)) ** 2
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "torch.func.jacrev",
+        "torch.coloured-csr",
+        "jax.jacfwd",
+        "jax.coloured-csr",
+        "jax.vmap-jacrev",
+        "autograd.jacobian",
+        "autograd.per-sample",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Output seems independent:UserWarning")
+def test_zeros_of_a_graph_that_is_cut_are_refused_as_in_a_single_call(method: str) -> None:
+    library = method.partition(".")[0]
+    pytest.importorskip(library)
+    backend = registry.load(library)
+    axis = {"in_axis": 0} if "vmap" in method else {}
+    x = np.linspace(0.3, 1.2, 4).astype("float32" if library == "jax" else "float64")
+    with pytest.raises(JacbenchError, match="is 0 everywhere, but y moves with x") as told:
+        jacbench.prepare(
+            lambda x: _cut(library, x), backend.put(x, "cpu", str(x.dtype)), method, **axis
+        )
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("method", ["torch.func.jacrev", "torch.coloured-csr"])
+def test_zeros_by_right_are_prepared(method: str) -> None:
+    torch = pytest.importorskip("torch")
+    made = jacbench.prepare(torch.relu, torch.zeros(6, dtype=torch.float64), method)
+    later = made(torch.arange(-3.0, 3.0, dtype=torch.float64))
+    later = later.toarray() if "csr" in method else later.numpy()
+    assert np.array_equal(later, np.diag([0.0, 0, 0, 0, 1, 1]))
