@@ -137,7 +137,9 @@ def prepare(
         ``raise``: an error. ``off``: nothing is looked at.
     guard_every
         One call in so many is looked at. None: each, unless the structure follows from the program
-        text and so holds for every x.
+        text and so holds for every x. A look costs about one product more: where a Jacobian is put
+        together from k of them, a call takes about (k + 1) / k times as long, as ``guard_cost`` of
+        the notes tells.
 
     Returns
     -------
@@ -196,7 +198,8 @@ class Derivative:
     Attributes
     ----------
     notes
-        What preparing it found out: the pattern and what gave it, the guard, the way it goes.
+        What preparing it found out: the pattern and what gave it, the guard, the way it goes; as
+        ``guard_cost`` about how many times as long a call takes for being guarded.
     """
 
     def __init__(self, asked: Call, form: str) -> None:
@@ -204,9 +207,6 @@ class Derivative:
         prepared = asked.prepare_to_keep()
         self._call = _answering(prepared)
         self.notes = prepared.notes
-        self._samples = asked.sample_guard()
-        if self._samples is not None:
-            self.notes = {**self.notes, **self._samples.notes}
         self._matrix = asked.backend.staged(lambda result: asked.as_matrix(asked.arranged(result)))
         # of anything else than plain trees a method gets the arrays, taken out in each call
         self._is_like_x = _recogniser(asked.x) if asked.point.as_given else lambda _: False
@@ -219,11 +219,7 @@ class Derivative:
             if traced is not None:
                 return traced.structured(traced.arranged(traced.call()))
             x = self._asked.like_x(x)
-        answer = self._answer(x)
-        if self._samples is not None:
-            parts = self._asked.arranged(answer[0])
-            self._samples.look(x, [self._asked.backend.to_numpy(part) for part in parts])
-        return self._finish(*answer)
+        return self._finish(*self._answer(x))
 
     def matrix(self, x: Tree) -> Native:
         """Return the (m, n) array of a whole Jacobian at ``x``."""

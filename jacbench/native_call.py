@@ -30,9 +30,9 @@ from jacbench.layout import Array, Layout, Shape
 from jacbench.operators.operator import Sizes
 from jacbench.point import Point, dtype_of
 from jacbench.scrub import one_line
+from jacbench.structure import sample_guard
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.points import further
-from jacbench.structure.sample_guard import SampleGuard
 from jacbench.tree import Tree
 from jacbench.value import article, called, checked, line_of
 
@@ -176,21 +176,25 @@ class Call:
         prepared = self.prepare(vector)
         result = self._refusing(lambda: prepared.call(self.x))
         self.layout = prepared.layout_now or self.layout
-        if refuse_zeros or not (self.traced or self._is_recorded()):
-            self._refuse_what_is_cut(result)
+        self._refuse_zeros(result, always=refuse_zeros)
         return result
 
     def prepare_to_keep(self) -> Prepared:
         """Prepare the method for points to come; refuse here what a single call refuses at x."""
-        prepared = self.prepare()
-        self._refuse_what_is_cut(self._refusing(lambda: prepared.call(self.x)))
+        prepared, by_sample = self.prepare(), self.operator.name == "batch_jacobian"
+        if by_sample and self.sizes.m and self.point.moving:
+            prepared = sample_guard.looked_at(
+                self.who, self.method.info.name, self._target(None), self.sizes, prepared
+            )
+        result = self._refusing(lambda: prepared.call(self.x))
+        # blocks of samples that see each other may be 0 by right
+        self._refuse_zeros(result, always=not by_sample or self.guard.mode != "off")
         return prepared
 
-    def sample_guard(self) -> SampleGuard | None:
-        """Return what looks whether samples are still apart at a later x; None: nothing does."""
-        if self.operator.name != "batch_jacobian":
-            return None
-        return SampleGuard.of(self.who, self.method.info.name, self._target(None), self.sizes)
+    def _refuse_zeros(self, result: Native, *, always: bool) -> None:
+        """Refuse zeros where y moves with x; unless ``always``, those alone without a graph."""
+        if always or not (self.traced or self._is_recorded()):
+            self._refuse_what_is_cut(result)
 
     def _refuse_what_is_cut(self, result: Native) -> None:
         """Refuse a derivative that is 0 everywhere where y moves with x.

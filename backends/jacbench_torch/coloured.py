@@ -27,6 +27,7 @@ from jacbench.structure.pattern import Pattern
 from jacbench.structure.probing import Product
 from jacbench.structure.verification import Products
 from jacbench_torch import dependence
+from jacbench_torch.isolation import gradients_on, own
 from jacbench_torch.method import (
     TorchMethod,
     detached,
@@ -350,13 +351,15 @@ def products_at(target: Target, x: Any) -> Products:
 
         def of_vectors(vectors: Any) -> Any:
             given = _in_shape(target, by, _vectors(target, vectors))
-            try:
-                made = makers[0](target, given)(x, None)
-            except Exception:
-                if len(makers) == 1:
-                    raise
-                del makers[0]  # what cannot be mapped goes one by one from here on
-                made = makers[0](target, given)(x, None)
+            with gradients_on():  # whatever surrounds a call
+                plain = tree.map_leaves(own, x)
+                try:
+                    made = makers[0](target, given)(plain, None)
+                except Exception:
+                    if len(makers) == 1:
+                        raise
+                    del makers[0]  # what cannot be mapped goes one by one from here on
+                    made = makers[0](target, given)(plain, None)
             return made.detach().cpu().numpy().reshape(len(vectors), -1)
 
         return of_vectors

@@ -15,6 +15,7 @@ from jacbench.markup import printable
 from jacbench.memory import format_size
 from jacbench.picking.answer import Answer, Row
 from jacbench.picking.racing.candidate import SUMMARIES
+from jacbench.structure.guard import share
 
 HEAD = ("method", "time", "± 95 %", "x pick", "preparation", "pick pays from", "memory", "")
 _RACED = ("picked", "equal", "open", "slower", "dropped")
@@ -77,7 +78,7 @@ def verdict(answer: Answer) -> Iterator[str]:
     best = answer.best
     if answer.doubt:
         yield f"not confirmed: {answer.doubt}"
-    yield f"{best.candidate.label}: {format_seconds(best.seconds)}{_margin(best)}"
+    yield f"{best.candidate.label}: {format_seconds(best.seconds)}{_margin(best)}{_guard(best)}"
     faster = _faster(answer)
     if faster is not None:
         yield faster
@@ -108,6 +109,12 @@ def _margin(row: Row) -> str:
         return " (roughly)"
     half = max(result.high_s - result.median_s, result.median_s - result.low_s) / result.median_s
     return f" ± {100 * half:.2g} %"
+
+
+def _guard(row: Row) -> str:
+    """Return how much of each call goes into looking whether its structure still holds."""
+    told = None if row.result is None else share(row.result.notes)
+    return "" if told is None else f", {told}"
 
 
 def _faster(answer: Answer) -> str | None:
@@ -162,7 +169,7 @@ def _times(ratio: float) -> str:
 
 
 def _other_form(answer: Answer, form: str, row: Row) -> str:
-    told = f"{SUMMARIES[form]}: {row.candidate.label}: {format_seconds(row.seconds)}"
+    told = f"{SUMMARIES[form]}: {row.candidate.label}: {format_seconds(row.seconds)}{_guard(row)}"
     dense = answer.picks.get("dense")
     if form == "dense" or dense is None:
         return told

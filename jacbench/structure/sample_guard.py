@@ -9,16 +9,16 @@ of the function.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from jacbench import registry
-from jacbench.backend import Native, Target, UnfitError
+from jacbench import registry, tree
+from jacbench.backend import Native, Prepared, Target, UnfitError
 from jacbench.errors import JacbenchError
-from jacbench.layout import Array
+from jacbench.layout import Array, Layout
 from jacbench.operators.operator import Sizes
-from jacbench.structure import samples
+from jacbench.structure import guard, samples
 from jacbench.structure.probing import Product
 from jacbench.structure.sample_methods import PerSampleMethod
 from jacbench.structure.verification import Compared, Products, wrong
@@ -27,67 +27,101 @@ _SEED = 0x5A3B
 _DTYPES = ("float64", "float32")
 
 
+def looked_at(who: str, name: str, target: Target, sizes: Sizes, prepared: Prepared) -> Prepared:
+    """Return a ``batch_jacobian`` whose calls raise where samples see each other.
+
+    As it is where there is nothing to ask: the guard is off, x is traced, the samples share x.
+
+    Parameters
+    ----------
+    who
+        Who asks, for messages.
+    name
+        The method.
+    prepared
+        What it prepared.
+
+    Raises
+    ------
+    JacbenchError
+        Where samples see each other already.
+    """
+    asked = _per_sample(name)
+    if asked is None or sizes.batch_axis is None or target.guard.mode == "off":
+        return prepared
+    if target.traced or target.dtype not in _DTYPES:
+        return prepared
+    layout = prepared.layout or registry.method(name).layout(target)
+    try:
+        looking = SampleGuard(who, asked, target, sizes, layout)
+    except UnfitError as exc:
+        raise JacbenchError(f"{who}: {exc}: ask for the jacobian") from None
+    notes = {**prepared.notes, **looking.notes}
+    if not looking.every:
+        return replace(prepared, notes=notes)
+    call, x = LookedAt(prepared, looking), target.x
+    notes["guard_cost"] = guard.cost(lambda: prepared.call(x), lambda: call(x), looking.every)
+    return replace(prepared, call=call, notes=notes)
+
+
+def _per_sample(name: str) -> PerSampleMethod | None:
+    """Return the library's method that knows whether samples are apart, if it has one."""
+    for info in registry.descriptor_of(name).methods:
+        if info.structure == "samples" and info.operator == "jacobian":
+            method = registry.method(info.name)
+            if isinstance(method, PerSampleMethod):
+                return method
+    return None
+
+
+class LookedAt:
+    """The call of a ``batch_jacobian`` that is held against the function itself."""
+
+    def __init__(self, prepared: Prepared, looking: SampleGuard) -> None:
+        self._call, self._looking = prepared.call, looking
+
+    def __call__(self, x: Native) -> Native:
+        """Return the native result at ``x``."""
+        result = self._call(x)
+        self._looking.look(x, result)
+        return result
+
+
 class SampleGuard:
     """Looks whether samples are still apart.
 
     Attributes
     ----------
+    every
+        One call in so many is looked at; 0: none, since they are apart for every x.
     notes
         What is looked at, for the derivative's notes.
     """
 
-    def __init__(self, who: str, method: PerSampleMethod, target: Target, sizes: Sizes) -> None:
-        self._who, self._target, self._sizes = who, target, sizes
+    def __init__(
+        self, who: str, method: PerSampleMethod, target: Target, sizes: Sizes, layout: Layout
+    ) -> None:
+        self._who, self._target, self._sizes, self._layout = who, target, sizes, layout
+        self._to_numpy = registry.load(registry.descriptor_of(method.info.name).name).to_numpy
         apart = method.samples(target)
         every = target.guard.every
-        self._every = (0 if apart.everywhere else 1) if every is None else every
+        self.every = (0 if apart.everywhere else 1) if every is None else every
         self._products = method.products_of(target)
         self._rng, self._calls = np.random.default_rng(_SEED), itertools.count()
-        which = "every call" if self._every == 1 else f"one call in {self._every}"
-        self.notes = {
+        which = "every call" if self.every == 1 else f"one call in {self.every}"
+        self.notes: dict[str, str | int | float] = {
             **apart.notes,
-            "guard": f"{which}: raise" if self._every else "none: it holds for every x",
+            "guard": f"{which}: raise" if self.every else "none: it holds for every x",
         }
+        if self.every and "caveat" in apart.notes:
+            caveat = str(apart.notes["caveat"])
+            self.notes["caveat"] = guard.qualified(caveat, which, "an error")
 
-    @classmethod
-    def of(cls, who: str, name: str, target: Target, sizes: Sizes) -> SampleGuard | None:
-        """Return the guard of a method for ``batch_jacobian``; None where there is nothing to ask.
-
-        Parameters
-        ----------
-        who
-            Who asks, for messages.
-        name
-            The method.
-
-        Raises
-        ------
-        JacbenchError
-            Where samples see each other already.
-        """
-        if target.guard.mode == "off" or target.traced or target.dtype not in _DTYPES:
-            return None
-        for info in registry.descriptor_of(name).methods:
-            if info.structure == "samples" and info.operator == "jacobian":
-                method = registry.method(info.name)
-                if isinstance(method, PerSampleMethod):
-                    try:
-                        return cls(who, method, target, sizes)
-                    except UnfitError as exc:
-                        raise JacbenchError(f"{who}: {exc}: ask for the jacobian") from None
-        return None
-
-    def look(self, x: Native, parts: Sequence[Array]) -> None:
-        """Raise where the blocks at ``x`` are not all of the function's derivative.
-
-        Parameters
-        ----------
-        parts
-            For each leaf of x an array of shape y.shape + the shape of one sample.
-        """
-        if not self._every or next(self._calls) % self._every:
+    def look(self, x: Native, result: Native) -> None:
+        """Raise where the blocks at ``x``, as the method gave them, are not all of it."""
+        if next(self._calls) % self.every:
             return
-        blocks = self._blocks(parts)
+        blocks = self._blocks(result)
         compared, product = self._compared(self._products(x), blocks)
         # an entry that is no number shows by itself
         off = wrong(compared, product, self._target.dtype) & np.isfinite(compared.found)
@@ -126,12 +160,12 @@ class SampleGuard:
         drawn = self._rng.standard_normal(shape)
         return drawn.astype(self._target.dtype).astype(np.float64)
 
-    def _blocks(self, parts: Sequence[Array]) -> Array:
+    def _blocks(self, result: Native) -> Array:
         """Return the blocks of all samples, (B, m / B, n / B), float64."""
-        count = self._sizes.y_shape[0]
-        rows = int(np.prod(self._sizes.y_shape[1:], dtype=int))
-        own = [np.asarray(part, dtype=np.float64).reshape(count, rows, -1) for part in parts]
-        return np.concatenate(own, axis=2)
+        count, m = self._sizes.y_shape[0], self._sizes.m
+        parts = [self._to_numpy(part) for part in tree.leaves(result)]
+        matrix = self._layout.matrix(parts, m).astype(np.float64)
+        return matrix.reshape(count, m // count, -1)
 
     def _by_sample(self, row: Array) -> Array:
         """Return a vector like x, (n,), by the sample that each entry belongs to: (B, n / B)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from dataclasses import replace
@@ -224,3 +225,11 @@ def test_a_bottleneck_is_told_with_its_place():
 
 def test_a_method_without_structure_says_nothing():
     assert not list(basis.told("", {"way": "rows", "samples": 3}))
+
+
+def test_the_share_of_a_call_that_is_the_guards_stands_beside_its_time():
+    guarded = row("s", operator="sparse_jacobian")
+    result = dataclasses.replace(guarded.result, notes={"guard_cost": 1.25})
+    told = list(report.verdict(answer(row("a"), dataclasses.replace(guarded, result=result))))
+    assert ": s: 100 µs, of which the guard about 20 %" in told[1]
+    assert not any("guard" in line for line in report.verdict(answer(row("a"), guarded)))

@@ -125,6 +125,42 @@ def test_one_call_in_so_many_is_looked_at() -> None:
     assert seen == [True, False, False, True]
 
 
+def test_what_the_guard_costs_is_told() -> None:
+    assert prepared(Made()).notes["guard_cost"] >= 1
+    assert "guard_cost" not in prepared(Made(), mode="off").notes
+
+
+def test_a_cost_is_spread_over_the_calls_that_are_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+
+    def takes(seconds: float) -> Callable[[], None]:
+        def call() -> None:
+            now[0] += seconds
+
+        return call
+
+    monkeypatch.setattr(guard.time, "perf_counter", lambda: now[0])
+    assert guard.cost(takes(0.002), takes(0.003), 1) == 1.5
+    assert guard.cost(takes(0.002), takes(0.003), 10) == 1.05
+    assert guard.cost(takes(0.003), takes(0.002), 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("notes", "told"),
+    [
+        ({"guard_cost": 1.25}, "of which the guard about 20 %"),
+        ({"guard_cost": 1.02}, None),
+        ({}, None),
+    ],
+)
+def test_the_share_of_a_call_is_told_where_it_is_more_than_little(
+    notes: dict[str, Any], told: str | None
+) -> None:
+    assert guard.share(notes) == told
+
+
 def test_where_no_structure_is_left_one_line_says_so() -> None:
     made = prepared(Made(unfit=True))
     with pytest.raises(JacbenchError, match=r"does not hold at this x: .*, and J is dense") as e:

@@ -89,3 +89,18 @@ def test_samples_that_interact_are_refused_when_prepared() -> None:
         lambda x: x - x.mean(0), torch.tensor(X), "torch.sum-trick", in_axis=0, guard="off"
     )
     assert off(torch.tensor(X)).abs().max() < 1e-15
+
+
+@pytest.mark.parametrize("surrounding", ["no_grad", "inference_mode"])
+def test_samples_are_not_doubted_where_gradients_are_switched_off(surrounding: str) -> None:
+    torch = pytest.importorskip("torch")
+
+    def f(x: Any) -> Any:
+        return x**2 if float(x.detach().sum()) < 1e9 else x  # no program of it holds for every x
+
+    prepared = jacbench.prepare(f, torch.tensor(X), "torch.sum-trick", in_axis=0)
+    assert prepared.notes["guard"] == "every call: raise"
+    assert prepared.notes["guard_cost"] >= 1
+    with getattr(torch, surrounding)():
+        J = prepared(torch.tensor(X + 1))
+    np.testing.assert_allclose(J.diagonal(dim1=1, dim2=2).numpy(), 2 * (X + 1))

@@ -15,6 +15,7 @@ import numpy as np
 from jacbench import affinity, memory, process_state, recheck, registry, scrub, tree
 from jacbench.backend import Method, MethodInfo
 from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.errors import JacbenchError
 from jacbench.gating.clock import Clock
 from jacbench.harness import Harness, Limits
 from jacbench.interaction import batch_size as samples_of
@@ -31,7 +32,7 @@ from jacbench.picking.recipes import through_jacbench
 from jacbench.problem import Problem
 from jacbench.reference import Reference
 from jacbench.settle import guarded, refused
-from jacbench.structure import sparsity
+from jacbench.structure import sample_guard, sparsity
 from jacbench.structure.guard import Guarded
 from jacbench.structure.pattern import Pattern
 from jacbench.structure.samples import Samples
@@ -227,7 +228,7 @@ class LocalBench:
         if method.info.compiled:  # starting such a compiler takes seconds, and is told apart
             self._harness.warm_up(self._library, method, cell)
         start_s = time.perf_counter() - begun
-        settled = self._settle(cell, method, candidate)
+        settled = _looked_at(self._settle(cell, method, candidate))
         self._settled[candidate] = settled
         self._tidy = False
         call_s = None
@@ -382,7 +383,7 @@ class LocalBench:
         }
         method, chunk = candidate.method, candidate.chunk_size
         guarded = settled is not None and isinstance(
-            getattr(settled.prepared, "call", None), Guarded
+            getattr(settled.prepared, "call", None), (Guarded, sample_guard.LookedAt)
         )
         # plain lines would rest on what was seen at a few points
         lines = None if guarded else self._library.recipe(method, spelling, chunk, facts)
@@ -402,3 +403,19 @@ class LocalBench:
         if self._frozen:
             gc.unfreeze()
             self._frozen = self._tidy = False
+
+
+def _looked_at(settled: Settled) -> Settled:
+    """Return it with the guard of what gives blocks: it is timed as it is pasted."""
+    trial, prepared, result = settled.trial, settled.prepared, settled.result
+    cell = result.cell
+    target = None if trial is None else trial.target
+    if trial is None or target is None or prepared is None or cell.operator != "batch_jacobian":
+        return settled
+    try:
+        looked = sample_guard.looked_at(cell.method, cell.method, target, trial.sizes, prepared)
+    except JacbenchError as exc:
+        return Settled(replace(result, verdict=Verdict.UNSUPPORTED, reason=str(exc)))
+    return replace(
+        settled, prepared=looked, result=replace(result, notes={**result.notes, **looked.notes})
+    )

@@ -16,6 +16,7 @@ from jacbench.picking.benches.local import LocalBench
 from jacbench.picking.benches.lost import LostError
 from jacbench.picking.examining import right
 from jacbench.picking.racing.candidate import Candidate
+from jacbench.structure.sample_guard import LookedAt
 from tests.picking import planted
 from tests.planting import Wrapped
 
@@ -55,6 +56,28 @@ def test_lines_for_what_was_seen_at_points_alone_carry_the_guard():
     assert any("jacbench.prepare(" in line for line in lines)
     made.enter(JACOBIAN)
     assert not any("jacbench" in line for line in made.code(JACOBIAN))
+
+
+def test_lines_for_blocks_that_one_pass_gives_carry_the_guard_and_are_timed_with_it():
+    made = bench(by_sample)
+    made.samples()
+    candidate = Candidate("batch_jacobian", "autograd.sum-trick")
+    entry = made.enter(candidate)
+    assert entry.result.verdict is Verdict.AGREES
+    assert "guard_cost" in entry.result.notes
+    assert any("jacbench.prepare(" in line for line in made.code(candidate))
+    looked = made._settled[candidate].prepared.call
+    assert isinstance(looked, LookedAt)
+
+
+def test_blocks_of_samples_that_are_apart_for_every_x_need_no_guard():
+    torch = pytest.importorskip("torch")
+    made = LocalBench(planted.subject(torch.sin, backend="torch"), "torch", configure=False)
+    made.examine(10.0)
+    made.samples()
+    candidate = Candidate("batch_jacobian", "torch.sum-trick")
+    assert "guard_cost" not in made.enter(candidate).result.notes
+    assert not any("jacbench" in line for line in made.code(candidate))
 
 
 class Counted:
