@@ -105,7 +105,7 @@ sample_guard = STRUCTURE.of(
 )
 sample_guard(
     "samples may begin to see each other",
-    "if not self._every or next(self._calls) % self._every:",
+    "if next(self._calls) % self.every:",
     "if True:",
 )
 
