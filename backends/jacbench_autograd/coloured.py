@@ -55,7 +55,7 @@ class Coloured(StructuredMethod, AutogradMethod):
         used, run, arranged = runs[chosen]
         return Structured(
             call=ways[chosen],
-            held=_held(target, used, run, arranged),
+            holding=functools.partial(_held, target, used, run, arranged),
             layout=self.result_layout(plan.pattern),
             notes={**plan.notes, "compressed_by": used.by, "colours": used.count},
             everywhere=plan.everywhere,
@@ -111,13 +111,16 @@ def _alone(run: Pass, arranged: Callable[[Array], Array]) -> Callable[[Any], Arr
 
 
 def _held(
-    target: Target, compression: Compression, run: Pass, arranged: Callable[[Array], Array]
-) -> Callable[[Any, int], tuple[Array, guard.Gap]]:
+    target: Target,
+    compression: Compression,
+    run: Pass,
+    arranged: Callable[[Array], Array],
+    met: Array,
+) -> guard.Held:
     """Return the call with one more product, which the entries of all others have to add up to."""
-    m, n = compression.pattern.shape
-    size, width = (n, m) if compression.by == "columns" else (m, n)
+    width = compression.pattern.shape[0 if compression.by == "columns" else 1]
     item = np.dtype(target.dtype).itemsize
-    drawn = guard.vectors(size, target.dtype, item * (size + compression.count * width))
+    drawn = guard.vectors(met, target.dtype, item * (met.size + compression.count * width))
     given = [in_shape(target, compression.by, vector[None]) for vector in drawn]
     minus = np.full((1, width), -1.0, dtype=target.dtype)
     partners = [np.concatenate([compression.partners(vector), minus]) for vector in drawn]

@@ -54,7 +54,7 @@ class PerSample(PerSampleMethod, AutogradMethod):
         blocks, side = ways[chosen]
         return Structured(
             call=calls[chosen],
-            held=_held(target, axis, blocks, side, place),
+            holding=functools.partial(_held, target, axis, blocks, side, place),
             notes={"way": chosen, **found.notes},
             everywhere=found.everywhere,
             side=side,
@@ -75,11 +75,11 @@ def _held(
     blocks: Blocks,
     side: Side,
     place: Callable[[list[Array]], Array],
-) -> Callable[[Any, int], tuple[Array, guard.Gap]]:
+    met: Array,
+) -> guard.Held:
     """Return the call with one more pass, which the blocks have to add up to."""
-    (batch, *_), leaves = target.y_shape, tree.leaves(target.x)
-    size = math.prod(target.y_shape) if side == "rows" else sum(leaf.size for leaf in leaves)
-    drawn = guard.vectors(size, target.dtype, size * np.dtype(target.dtype).itemsize)
+    batch = target.y_shape[0]
+    drawn = guard.vectors(met, target.dtype, met.size * np.dtype(target.dtype).itemsize)
 
     def by_sample(leaf: Array) -> Array:
         return np.moveaxis(leaf, axis, 0).reshape(batch, -1)

@@ -6,6 +6,7 @@ value. The middle is one flat vector, so that the product is one of matrices, wh
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -163,7 +164,7 @@ class Factors(StructuredMethod, JaxMethod):
         )
         rest = (chain.code.rest, constant, target.constants)
         return guarded.compiled(
-            target, made, whole, rest, apart, lambda: coloured.drawn(target, "rows")
+            target, made, whole, rest, apart, functools.partial(coloured.drawn, target, "rows")
         )
 
     def products_of(self, target: Target) -> Callable[[Any], Products]:
@@ -194,14 +195,19 @@ class Bottleneck(Factors):
             return super().structured(target, before)
         left = FACTORS.structured(target, before)
 
-        def held(x: Any, number: int) -> tuple[Any, guard.Gap]:
-            factors, gap = left.held(x, number)
-            return host_product.product(*factors), gap
+        def holding(met: Any) -> guard.Held:
+            held = left.holding(met)
+
+            def of_both(x: Any, number: int) -> tuple[Any, guard.Gap]:
+                factors, gap = held(x, number)
+                return host_product.product(*factors), gap
+
+            return of_both
 
         return replace(
             left,
             call=lambda x: host_product.product(*left.call(x)),
-            held=held,
+            holding=holding,
             layout=layout.MATRIX,
             notes={**left.notes, "product": "by NumPy, into large pages"},
         )

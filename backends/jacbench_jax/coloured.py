@@ -6,6 +6,7 @@ found from products; see :mod:`jacbench.structure.sparsity`.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,9 @@ class Coloured(StructuredMethod, JaxMethod):
             side=best.by,
             pattern=best.pattern,
         )
-        return guarded.compiled(target, made, whole, rest, apart, lambda: _more(target, best))
+        return guarded.compiled(
+            target, made, whole, rest, apart, functools.partial(_more, target, best)
+        )
 
     def products_of(self, target: Target) -> Callable[[Any], Products]:
         """Return from x to products by the library, forward and back."""
@@ -141,12 +144,11 @@ class ColouredCsr(Coloured):
         return _taken(products, *places)
 
 
-def _more(target: Target, best: Compression) -> list[Any]:
+def _more(target: Target, best: Compression, met: Any) -> list[Any]:
     """Return random vectors, each with what the products are multiplied with to add up to its."""
-    m, n = best.pattern.shape
-    size, width = (n, m) if best.by == "columns" else (m, n)
+    width = best.pattern.shape[0 if best.by == "columns" else 1]
     item = np.dtype(target.dtype).itemsize
-    drawn = guard.vectors(size, target.dtype, item * (size + best.count * width))
+    drawn = guard.vectors(met, target.dtype, item * (met.size + best.count * width))
     return [
         _beside(target, (_in_shape(target, best.by, vector[None]), best.partners(vector)))
         for vector in drawn
@@ -208,10 +210,9 @@ def _in_shape(target: Target, by: str, vectors: Any) -> Any:
     return tree.unflatten(target.x, parts)
 
 
-def drawn(target: Target, by: str) -> list[Any]:
+def drawn(target: Target, by: str, met: Any) -> list[Any]:
     """Return random vectors for the guard, each in the shape of x or of y."""
-    size = shape_of(target)[1 if by == "columns" else 0]
-    vectors = guard.vectors(size, target.dtype, size * np.dtype(target.dtype).itemsize)
+    vectors = guard.vectors(met, target.dtype, met.size * np.dtype(target.dtype).itemsize)
     return [
         tree.map_leaves(lambda leaf: leaf[0], _beside(target, _in_shape(target, by, vector[None])))
         for vector in vectors

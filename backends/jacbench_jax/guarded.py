@@ -26,7 +26,7 @@ def compiled(
     whole: Callable[[Any, Any], tuple[Any, Any]],
     rest: tuple[Any, ...],
     apart: Callable[[Any, Any, Any, Any], tuple[Any, Any]],
-    more: Callable[[], Sequence[Any]],
+    more: Callable[[Any], Sequence[Any]],
 ) -> Structured:
     """Return ``made`` with its calls compiled: the one that is held, where the guard asks for it.
 
@@ -39,22 +39,21 @@ def compiled(
         random vector and the function's own, and to the sum of the absolute values of all that
         was added up for each entry.
     more
-        Returns the random vectors, each with all that is kept beside it.
+        Returns the random vectors, each with all that is kept beside it, from what the entries of
+        one are multiplied with.
     """
-    every = guard.looked_at(target, everywhere=made.everywhere)
     alone = jax.jit(lambda x, rest: whole(x, rest)[0]).lower(target.x, rest).compile()
-    made = replace(made, call=first_ready(alone, rest), notes={**made.notes, **memory(alone)})
-    if every is not None:
 
-        def beside(x: Any, both: tuple[Any, Any]) -> tuple[Any, Any]:
-            rest, vector = both
-            result, of_result = whole(x, rest)
-            difference, scale = apart(x, of_result, rest, vector)
-            difference, tiny = jnp.abs(difference), float(np.finfo(scale.dtype).tiny)
-            of_largest = difference.max() / (scale.max() + tiny)
-            return result, jnp.stack([(difference / (scale + tiny)).max(), of_largest])
+    def beside(x: Any, both: tuple[Any, Any]) -> tuple[Any, Any]:
+        rest, vector = both
+        result, of_result = whole(x, rest)
+        difference, scale = apart(x, of_result, rest, vector)
+        difference, tiny = jnp.abs(difference), float(np.finfo(scale.dtype).tiny)
+        of_largest = difference.max() / (scale.max() + tiny)
+        return result, jnp.stack([(difference / (scale + tiny)).max(), of_largest])
 
-        given = [(rest, vector) for vector in more()]
+    def holding(met: Any) -> guard.Held:
+        given = [(rest, vector) for vector in more(met)]
         both = jax.jit(beside).lower(target.x, given[0]).compile()
 
         def held(x: Any, number: int) -> tuple[Any, guard.Gap]:
@@ -62,5 +61,11 @@ def compiled(
             lines, of_largest = np.asarray(gaps).tolist()  # which waits for all of it
             return result, (lines, lambda: of_largest)
 
-        made = replace(made, held=held)
-    return made
+        return held
+
+    return replace(
+        made,
+        call=first_ready(alone, rest),
+        holding=holding,
+        notes={**made.notes, **memory(alone)},
+    )

@@ -7,6 +7,7 @@ over samples this calls the function with the batch that it was written for.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -95,7 +96,7 @@ def _pulled(target: Target, found: Apart) -> Structured:
         whole,
         (basis, target.constants),
         apart,
-        lambda: coloured.drawn(target, "rows"),
+        functools.partial(coloured.drawn, target, "rows"),
     )
 
 
@@ -144,7 +145,7 @@ def _pushed(target: Target, found: Apart) -> Structured:
         whole,
         (basis, target.constants),
         apart,
-        lambda: coloured.drawn(target, "columns"),
+        functools.partial(coloured.drawn, target, "columns"),
     )
 
 

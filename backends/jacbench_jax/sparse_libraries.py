@@ -5,6 +5,7 @@ References: https://github.com/adrhill/asdex, https://github.com/mfschubert/spar
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import warnings
 from abc import abstractmethod
@@ -82,7 +83,12 @@ class Library(StructuredMethod, Staged):
             pattern=pattern,
         )
         return guarded.compiled(
-            target, made, whole, constants, apart, lambda: coloured.drawn(target, "columns")
+            target,
+            made,
+            whole,
+            constants,
+            apart,
+            functools.partial(coloured.drawn, target, "columns"),
         )
 
     def products_of(self, target: Target) -> Callable[[Any], Products]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -183,13 +182,12 @@ def _agrees(target: Target, chain: Chain, x: Any) -> bool:
 
 
 def _held(
-    target: Target, chain: Chain, arranged: Callable[[Factor, Factor], Any]
-) -> Callable[[Any, int], tuple[Any, guard.Gap]]:
+    target: Target, chain: Chain, arranged: Callable[[Factor, Factor], Any], met: Any
+) -> guard.Held:
     """Return the call with one pass back through the function, which the factors have to give."""
     of_x, like = unary(target), tree.first(target.x)
-    m = math.prod(target.y_shape)
     drawn = torch.as_tensor(
-        guard.vectors(m, target.dtype, m * like.element_size()), device=like.device
+        guard.vectors(met, target.dtype, met.size * like.element_size()), device=like.device
     )
 
     def held(x: Any, number: int) -> tuple[Any, guard.Gap]:
@@ -227,7 +225,7 @@ class Factors(StructuredMethod, TorchMethod):
 
         return Structured(
             call=prepared(lambda x: arranged(*chain.factors(x)), target).call,
-            held=_held(target, chain, arranged),
+            holding=functools.partial(_held, target, chain, arranged),
             layout=self.known_layout(chain.halves),
             notes=dict(chain.halves.notes()),
             everywhere=chain.everywhere,

@@ -81,7 +81,7 @@ class Coloured(StructuredMethod, TorchMethod):
         }
         return Structured(
             call=ways[chosen],
-            held=_held(target, used, run, arranged),
+            holding=functools.partial(_held, target, used, run, arranged),
             layout=self.result_layout(plan.pattern),
             notes=notes,
             everywhere=plan.everywhere,
@@ -163,13 +163,12 @@ def _held(
     compression: Compression,
     run: Pass,
     arranged: Callable[[torch.Tensor], torch.Tensor],
-) -> Callable[[Any, int], tuple[torch.Tensor, guard.Gap]]:
+    met: Any,
+) -> guard.Held:
     """Return the call with one more product, which the entries of all others have to add up to."""
-    shape = compression.pattern.shape
-    size = shape[1] if compression.by == "columns" else shape[0]
-    width = shape[0] if compression.by == "columns" else shape[1]
+    width = compression.pattern.shape[0 if compression.by == "columns" else 1]
     item = tree.first(target.x).element_size()
-    drawn = guard.vectors(size, target.dtype, item * (size + compression.count * width))
+    drawn = guard.vectors(met, target.dtype, item * (met.size + compression.count * width))
     minus = np.full((1, width), -1.0, dtype=target.dtype)
     partners = [
         _vectors(target, np.concatenate([compression.partners(vector), minus])) for vector in drawn

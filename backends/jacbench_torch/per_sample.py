@@ -78,7 +78,7 @@ class PerSample(PerSampleMethod, TorchMethod):
         way = ways[chosen]
         return Structured(
             call=calls[chosen],
-            held=_held(target, axis, way, place),
+            holding=functools.partial(_held, target, axis, way, place),
             notes={"way": chosen, **found.notes},
             everywhere=found.everywhere,
             side=way.side,
@@ -98,15 +98,12 @@ def _alone(way: Way, place: Callable[[Any], torch.Tensor]) -> Callable[[Any], to
 
 
 def _held(
-    target: Target, axis: int, way: Way, place: Callable[[Any], torch.Tensor]
-) -> Callable[[Any, int], tuple[torch.Tensor, guard.Gap]]:
+    target: Target, axis: int, way: Way, place: Callable[[Any], torch.Tensor], met: Any
+) -> guard.Held:
     """Return the call with one more pass, which the blocks have to add up to."""
-    m = math.prod(target.y_shape)
-    n = sum(leaf.numel() for leaf in tree.leaves(target.x))
-    size = m if way.side == "rows" else n
     like = tree.first(target.x)
     drawn = torch.as_tensor(
-        guard.vectors(size, target.dtype, 2 * size * like.element_size()), device=like.device
+        guard.vectors(met, target.dtype, 2 * met.size * like.element_size()), device=like.device
     )
     partners = _to_rows if way.side == "rows" else _to_columns
     given = [partners(target, axis, vector) for vector in drawn]

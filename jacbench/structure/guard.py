@@ -52,6 +52,9 @@ A random product costs about as much as one of those that the Jacobian is put to
 of them a call takes about (k + 1) / k times as long.
 """
 
+SLICE = 2**20
+"""Entries of a dense Jacobian that are looked at together."""
+
 _SEED = 0x9A4D
 
 
@@ -60,6 +63,10 @@ Gap: TypeAlias = tuple[float, Callable[[], float]]
 
 And, computed only where that is asked, the largest difference beside the size of the largest line.
 """
+
+
+Held: TypeAlias = Callable[[Native, int], tuple[Native, Gap]]
+"""The result from x and the number of a call, with how far two ways to one product are apart."""
 
 
 def gap(apart: Array, scale: Array) -> Gap:
@@ -89,9 +96,9 @@ class Structured:
     ----------
     call
         From x to the native result, synchronised.
-    held
-        The same result from x and the number of a call, with how far two ways to one product are
-        apart, over what both are added up from: see :func:`gap`.
+    holding
+        Returns what gives the same result and holds it against a product, by vectors that suit
+        the ``met`` of :func:`vectors`.
     layout
         Of the result; None: that of the method.
     notes
@@ -105,8 +112,8 @@ class Structured:
     """
 
     call: Callable[[Native], Native] = field(default=lambda _: None)
-    held: Callable[[Native, int], tuple[Native, Gap]] = field(
-        default=lambda *_: (None, (0.0, lambda: 0.0))
+    holding: Callable[[Array], Held] = field(
+        default=lambda _met: lambda *_: (None, (0.0, lambda: 0.0))
     )
     layout: Layout | None = None
     notes: dict[str, str | int | float] = field(default_factory=dict)
@@ -187,6 +194,17 @@ class StructuredMethod(Method):
         own = tree.map_leaves(backend.to_numpy, target.x)
         yield from map(put, points.further(own, value))
 
+    def holding(self, target: Target, made: Structured, result: Native) -> Held:
+        """Return the held call of ``made``, whose result at one point is ``result``."""
+        layout = made.layout or self.layout(target)
+        return made.holding(met(self.to_numpy(result), layout, shape_of(target), made.side))
+
+    def to_numpy(self, result: Native) -> list[Array]:
+        """Return the arrays of a result, in float64."""
+        backend = registry.load(registry.descriptor_of(self.info.name).name)
+        parts = [backend.to_numpy(part) for part in tree.leaves(result)]
+        return [part.astype(np.float64, copy=False) for part in parts]
+
     def prepare(self, target: Target) -> Prepared:
         """Find the structure; guard it where it is not known to hold for every x."""
         made = self.structured(target)
@@ -197,11 +215,12 @@ class StructuredMethod(Method):
         which = "every call" if every == 1 else f"one call in {every}"
         notes = {**made.notes, "guard": f"{which}: {target.guard.mode}"}
         x = target.x
-        notes["guard_cost"] = cost(lambda: made.call(x), lambda: made.held(x, 0), every)
+        held = self.holding(target, made, made.call(x))
+        notes["guard_cost"] = cost(lambda: made.call(x), lambda: held(x, 0), every)
         if "caveat" in notes:
             does = "found anew" if target.guard.mode == "repair" else "an error"
             notes["caveat"] = qualified(str(notes["caveat"]), which, does)
-        return Prepared(Guarded(self, target, made, every), notes, made.layout)
+        return Prepared(Guarded(self, target, made, held, every), notes, made.layout)
 
 
 class Guarded:
@@ -216,11 +235,16 @@ class Guarded:
     """
 
     def __init__(
-        self, method: StructuredMethod, target: Target, made: Structured, every: int
+        self,
+        method: StructuredMethod,
+        target: Target,
+        made: Structured,
+        held: Held,
+        every: int,
     ) -> None:
         self.every = every
         self.repairs = 0
-        self._method, self._target, self._made = method, target, made
+        self._method, self._target, self._now = method, target, (made, held)
         self._eps = float(np.finfo(target.dtype).eps)
         self._limit, self._floor = ROUNDING * self._eps, 0.0
         self._products = method.products_of(target)
@@ -234,10 +258,10 @@ class Guarded:
 
     def answer(self, x: Native) -> tuple[Native, Layout | None]:
         """Return the native result at ``x``, and its layout: a repair may have changed that."""
-        made, number = self._made, next(self._calls)
+        (made, held), number = self._now, next(self._calls)
         if number % self.every:
             return made.call(x), made.layout
-        result, (lines, whole) = made.held(x, number // self.every)
+        result, (lines, whole) = held(x, number // self.every)
         # what is no number is neither
         if lines <= self._limit or (self._floor and whole() <= self._floor):
             return result, made.layout
@@ -257,7 +281,8 @@ class Guarded:
                     f"{self._name}: {told}: the structure seen where it was prepared is not that "
                     'of this x: prepare it here, or with guard="repair"'
                 )
-            made = self._made if self._made is not made else self._anew(x, told)
+            known = self._now[0]
+            made = known if known is not made else self._anew(x, told)
             result = made.call(x)
             told = self._wrong(x, made, result)
             if told is not None:
@@ -266,7 +291,8 @@ class Guarded:
                 told = self._wrong(x, made, result)
             if told is not None:
                 raise self._unfit(f"{told}, whatever structure is found")
-            self._made = made
+            if made is not known:
+                self._now = made, self._method.holding(self._target, made, result)
             return result, made.layout
 
     def _let_pass(self, lines: float, whole: Callable[[], float]) -> None:
@@ -283,7 +309,7 @@ class Guarded:
     @property
     def layout(self) -> Layout | None:
         """The layout of the next result; None: that of the method."""
-        return self._made.layout
+        return self._now[0].layout
 
     @property
     def _name(self) -> str:
@@ -291,7 +317,7 @@ class Guarded:
 
     def _anew(self, x: Native, told: str) -> Structured:
         """Return the Jacobian for the structure at ``x``, with the places known before."""
-        before = self._made.pattern
+        before = self._now[0].pattern
         # places add up; of any other structure the one of this x is asked for
         elsewhere = None if before is None else self._target.x
         target = replace(self._target, x=_own(x), elsewhere=elsewhere, pattern=None)
@@ -313,12 +339,12 @@ class Guarded:
         target, side = self._target, made.side
         layout = made.layout or self._method.layout(target)
         m, n = shape_of(target)
+        parts = self._method.to_numpy(result)
         vectors = self._rng.standard_normal((VECTORS, n if side == "columns" else m))
+        vectors *= evened(met(parts, layout, (m, n), side), target.dtype)
         vectors = vectors.astype(target.dtype).astype(np.float64)
         product = self._products(x).by(side)
         asked = product(vectors).astype(np.float64)
-        backend = registry.load(registry.descriptor_of(self._name).name)
-        parts = [backend.to_numpy(part).astype(np.float64) for part in tree.leaves(result)]
         found, size = _times(parts, layout, m, vectors, side)
         # an entry of J that is no number shows by itself
         compared = Compared(vectors, asked, found, size + abs(asked))
@@ -365,20 +391,54 @@ def _times(
     return products[0].T, products[1].T
 
 
-def vectors(size: int, dtype: str, bytes_each: int) -> Array:
+def met(parts: list[Array], layout: Layout, shape: tuple[int, int], side: Side) -> Array:
+    """Return the sums of the absolute values that each entry of a vector is multiplied with.
+
+    For products by columns those of J's columns, (n,), and by rows those of its rows, (m,).
+    """
+    if not isinstance(layout, (SparseLayout, FactoredLayout)):
+        # in slices: the whole of it may be large
+        along = 0 if side == "columns" else 1
+        rows = np.array_split(layout.matrix(parts, shape[0]), 1 + math.prod(shape) // SLICE)
+        sums = [abs(some).sum(axis=along) for some in rows]
+        return np.asarray(sum(sums)) if side == "columns" else np.concatenate(sums)
+    other: Side = "rows" if side == "columns" else "columns"
+    ones = np.ones((1, shape[0 if side == "columns" else 1]))
+    return np.asarray(_times(parts, layout, shape[0], ones, other)[1][0])
+
+
+def evened(met: Array, dtype: str) -> Array:
+    """Return powers of two that bring what a vector's entries are multiplied with to one size.
+
+    A row of J that is 1e-30 of another adds to the same columns: beside it, nothing of it is left
+    in a product u J, unless the entries of u make up for that. Where a sum is 0 or no number they
+    are 1. At most 1e19 in float32, and 1e60 in float64.
+    """
+    seen = np.isfinite(met) & (met > 0)
+    factors = np.ones(met.size)
+    if seen.any():
+        powers = np.log2(met[seen])
+        most = min(float(np.finfo(dtype).maxexp) / 2, 200.0)
+        factors[seen] = np.exp2(np.clip(np.round(np.median(powers) - powers), -most, most))
+    return factors
+
+
+def vectors(met: Array, dtype: str, bytes_each: int) -> Array:
     """Return random vectors to compare products by, as rows: as many as ``BYTES`` allow.
 
-    Of entries between 0.5 and 1.5, of either sign: none is so small that what it is multiplied
-    with is lost.
+    Of entries between 0.5 and 1.5, of either sign, times what evens out what they are multiplied
+    with: none is so small that this is lost. Drawn once, which is enough against a function that
+    does not know them: what is missed has to be 0 along one of a few directions by accident.
 
     Parameters
     ----------
-    size
-        Entries of each.
+    met
+        The sums of absolute values that each entry is multiplied with: see :func:`met`.
     bytes_each
         What one takes, with all that is kept beside it.
     """
-    count = int(np.clip(BYTES // max(1, bytes_each), 2, MOST))
+    count, size = int(np.clip(BYTES // max(1, bytes_each), 2, MOST)), met.size
     rng = np.random.default_rng([_SEED, size])
     sign = rng.choice([-1.0, 1.0], (count, size))
-    return np.asarray(sign * rng.uniform(0.5, 1.5, (count, size)), dtype=dtype)
+    drawn = sign * rng.uniform(0.5, 1.5, (count, size)) * evened(met, dtype)
+    return np.asarray(drawn, dtype=dtype)

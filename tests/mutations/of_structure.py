@@ -91,13 +91,24 @@ guard(
 )
 guard(
     "what was found anew is not kept",
-    "            self._made = made\n            return",
-    "            return",
+    "if made is not known:",
+    "if False:",
 )
 guard(
     "places of before are forgotten when others are found",
     "made = self._method.structured(target, before)",
     "made = self._method.structured(target)",
+)
+
+guard(
+    "a small row is lost beside a large one",
+    "return np.asarray(drawn, dtype=dtype)",
+    "return np.asarray(np.sign(drawn), dtype=dtype)",
+)
+guard(
+    "a line is held against the largest",
+    "float((apart / (scale + tiny)).max()), whole",
+    "whole(), whole",
 )
 
 sample_guard = STRUCTURE.of(
