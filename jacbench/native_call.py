@@ -181,15 +181,19 @@ class Call:
 
     def prepare_to_keep(self) -> Prepared:
         """Prepare the method for points to come; refuse here what a single call refuses at x."""
-        prepared, by_sample = self.prepare(), self.operator.name == "batch_jacobian"
-        if by_sample and self.sizes.m and self.point.moving:
-            prepared = sample_guard.looked_at(
-                self.who, self.method.info.name, self._target(None), self.sizes, prepared
-            )
+        alone, by_sample = self.prepare(), self.operator.name == "batch_jacobian"
+        prepared = self._refusing(lambda: self._looked_at(alone)) if by_sample else alone
         result = self._refusing(lambda: prepared.call(self.x))
         # blocks of samples that see each other may be 0 by right
         self._refuse_zeros(result, always=not by_sample or self.guard.mode != "off")
         return prepared
+
+    def _looked_at(self, prepared: Prepared) -> Prepared:
+        """Return blocks that are held against the function, where samples may see each other."""
+        if not self.sizes.m or not self.point.moving:
+            return prepared
+        name = self.method.info.name
+        return sample_guard.looked_at(self.who, name, self._target(None), self.sizes, prepared)
 
     def _refuse_zeros(self, result: Native, *, always: bool) -> None:
         """Refuse zeros where y moves with x; unless ``always``, those alone without a graph."""
