@@ -44,6 +44,10 @@ AT_ONCE = 16
 """Vectors per compiled product: one executable, whatever number is asked for."""
 
 
+UNROLLED = 64
+"""Products that are added up one by one; more would take long to compile."""
+
+
 class Coloured(StructuredMethod, JaxMethod):
     """Compressed products as one executable; the dense (m, n) matrix."""
 
@@ -82,7 +86,7 @@ class Coloured(StructuredMethod, JaxMethod):
             vector, partners = more
             (one,) = stacked(target, best.by)(x, vector, rest[0])
             terms = found * partners
-            return jnp.sum(terms, axis=0) - one, jnp.sum(jnp.abs(terms), axis=0) + jnp.abs(one)
+            return _added(terms) - one, _added(jnp.abs(terms)) + jnp.abs(one)
 
         made = Structured(
             layout=self.result_layout(best.pattern),
@@ -142,6 +146,13 @@ class ColouredCsr(Coloured):
         """Take each entry from its place."""
         del pattern
         return _taken(products, *places)
+
+
+def _added(terms: Any) -> Any:
+    """Return the sum over the first axis; XLA takes a reduction along it ten times as long."""
+    if not 0 < len(terms) <= UNROLLED:
+        return jnp.sum(terms, axis=0)
+    return functools.reduce(jnp.add, [terms[k] for k in range(len(terms))])
 
 
 def _more(target: Target, best: Compression, met: Any) -> list[Any]:

@@ -266,7 +266,7 @@ def test_torch_without_a_forward_rule(method: str) -> None:
     )
     made = prepared(method, target)
     assert made.notes["compressed_by"] == "rows"
-    assert str(made.notes["pattern_because"]).startswith("no forward mode here: ")
+    assert "no forward mode here: " in str(made.notes["pattern_because"])
     check(method, made, target, problem)
 
 
