@@ -78,6 +78,14 @@ probing(
     "for product in self.products[:1]:",
 )
 
+points = STRUCTURE.of("jacbench/structure/points.py", "tests/structure/test_points.py")
+points("a structure is looked at with the signs of x alone", "lambda a: -a,", "lambda a: a,")
+points(
+    "a structure is looked at out of the domain",
+    "usable = bool(np.isfinite(np.asarray(found)).all())",
+    "usable = True",
+)
+
 guard = STRUCTURE.of("jacbench/structure/guard.py", "tests/structure/test_guard.py")
 guard(
     "what a guard sees passes",
