@@ -605,3 +605,4 @@ def test_the_interval_decides_and_not_the_estimate(
     row = only(compare(base, new))
     assert row.outcome is outcome
     assert row.fails is (outcome is Outcome.SLOWER)
+    assert not any("by chance" in note for note in row.notes)  # it is the only cell

@@ -112,6 +112,15 @@ def test_steep_and_oscillating_functions_are_confirmed(
         assert told(f, x, -right).denied
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_what_is_no_number_is_denied(number: float) -> None:
+    x = np.array([0.3, 0.7])
+    claimed = np.diag(np.cos(x))
+    claimed[1, 0] = number
+    assert told(np.sin, x, claimed).denied
+
+
 def test_what_oscillates_faster_than_any_step_is_not_denied() -> None:
     x = np.array([1.0, 2.0])
     right = np.diag(1e8 * np.cos(1e8 * x))
@@ -299,6 +308,16 @@ def test_what_is_not_told_from_zero_is_zero() -> None:
         around(lambda v: np.stack([v[0] * v[1], v[0] ** 2, v[1] ** 3]), np.zeros(2))
     )
     assert not J.any()
+
+
+@pytest.mark.parametrize("factor", [7, 10, 13])
+def test_what_rounding_makes_of_zero_is_zero(factor: int) -> None:
+    x = np.array([0.3, 0.7])
+    J, _ = whole_differences.jacobian(
+        around(lambda v: (factor * v[:1] + v[1:]) - factor * v[:1], x)
+    )
+    assert J[0, 0] == 0
+    assert J[0, 1] == pytest.approx(1, abs=1e-10)
 
 
 def test_directions_move_every_input_in_proportion() -> None:
