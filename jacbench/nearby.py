@@ -76,6 +76,15 @@ def between(x: Tree, other: Tree, share: float) -> Tree:
 
 
 def nearer(x: Tree, other: Tree) -> Iterator[tuple[int, Tree]]:
-    """Yield ``other``, and then points nearer and nearer to x, each with how many times nearer."""
+    """Yield ``other``, and then points nearer and nearer to x, each with how many times nearer.
+
+    At last those whose entries leave 0 on one side alone, or not at all: a root or a power has no
+    value on the other side, however near.
+    """
     for factor in NEARER:
         yield factor, other if factor == 1 else between(x, other, 1 / factor)
+    start, end = flat(x), flat(other)
+    for side in (1, -1, 0):
+        if (start == 0).any():
+            one_sided = like(np.where(start == 0, side * abs(end), end), x)
+            yield NEARER[1], between(x, one_sided, 1 / NEARER[1])

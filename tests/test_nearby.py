@@ -74,3 +74,11 @@ def test_between_leaves_integers_as_they_are() -> None:
     x = [np.array([1.0]), np.array([3])]
     half = nearby.between(x, [np.array([2.0]), np.array([5])], 0.5)
     assert [leaf.tolist() for leaf in tree.leaves(half)] == [[1.5], [3]]
+
+
+def test_entries_that_are_0_leave_it_on_either_side_and_at_last_not_at_all():
+    x, other = np.array([0.0, 2.0]), np.array([-0.1, 2.2])
+    near = [point for _, point in nearby.nearer(x, other)]
+    assert [np.sign(point[0]) for point in near[-3:]] == [1, -1, 0]
+    assert all(point[1] != 2.0 for point in near)
+    assert len([*nearby.nearer(other, x)]) == len(nearby.NEARER)

@@ -161,7 +161,7 @@ class _Gathering:
             witnesses=found.names,
             agreement=found.agreement,
             confirmed=judgement.confirmed,
-            doubt=judgement.doubt or judgement.refused,
+            doubt=judgement.doubt or judgement.refused or self._not_finite_at_x(),
             told=strength.told(
                 found,
                 judgement,
@@ -174,6 +174,19 @@ class _Gathering:
                 spared=self.allowance.why(self.ground.call_s) if self.spared else "",
             ),
             notes=tuple(self.witnesses.reasons),
+        )
+
+    def _not_finite_at_x(self) -> str | None:
+        """Return who gives no finite derivative at a kink, beside which all else is checked."""
+        examination = self.ground.examination
+        if not examination.moved or 4 * self.ground.call_s > self.allowance.left():
+            return None
+        named = self.witnesses.not_finite(examination.given)
+        if not named:
+            return None
+        return (
+            f"at x itself {' and '.join(named)} give{'s' if len(named) == 1 else ''} a derivative "
+            "that is not finite: what is right holds beside x"
         )
 
     def _noisy(self) -> str:

@@ -62,8 +62,8 @@ class Examination:
     noise
         How much neighbouring values scatter, relative to ‖y‖; the machine epsilon where that was
         not looked for.
-    moved
-        True where ``problem.x`` is not the subject's.
+    given
+        The x that was given; ``problem.x`` is another one where that lies at a kink.
     findings
         What the user should know.
     skipped
@@ -82,11 +82,16 @@ class Examination:
     call_s: float
     first_s: float
     noise: float
-    moved: bool
+    given: Tree
     findings: tuple[Finding, ...]
     skipped: tuple[str, ...]
     calls: int
     allowance: Allowance
+
+    @property
+    def moved(self) -> bool:
+        """Say whether ``problem.x`` is not the one given."""
+        return bool((nearby.flat(self.problem.x) != nearby.flat(self.given)).any())
 
     @property
     def m(self) -> int:
@@ -205,7 +210,7 @@ class _Examiner:
             call_s=call_s,
             first_s=first_s,
             noise=seen.noise,
-            moved=seen.problem.x is not self.problem.x,
+            given=self.problem.x,
             findings=(*self.findings, *seen.findings),
             skipped=(told,) if seen.missed else (),
             calls=sum(calls.count for calls in self.every),

@@ -59,6 +59,24 @@ class Witnesses:
         every = [*ways, *self._each("vjp", self._pulled)]
         return self._first(every, points, [cotangents] * len(points), self._reasons[1])
 
+    def not_finite(self, x: Tree) -> list[str]:
+        """Return which of the two modes give no finite derivative at ``x``."""
+        m, n = math.prod(self.y_shape), flat(x).size
+        reverse, forward = self.backend.witnesses[:2]
+        asked: tuple[tuple[str, _Way, Array], ...] = (
+            (reverse, self._weighed, np.ones((1, m))),
+            (forward, self._along, np.ones((n, 1))),
+        )
+
+        def finite(name: str, way: _Way, vector: Array) -> bool:
+            try:
+                found = way(registry.method(name), [x, x], [vector, vector])
+            except Exception:  # noqa: BLE001 - there is no such mode, which is told elsewhere
+                return True
+            return bool(np.isfinite(found[0]).all())
+
+        return [name for name, way, vector in asked if not finite(name, way, vector)]
+
     def _each(self, operator: str, way: _Way) -> list[tuple[str, _Way]]:
         """Return every method for one product, but those that make the whole Jacobian for it."""
         methods = registry.descriptors()[self.calls.name].methods

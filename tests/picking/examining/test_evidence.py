@@ -268,3 +268,19 @@ def test_float32_alone_is_weaker_and_says_so() -> None:
     J = (1 - np.tanh(single @ x) ** 2)[:, None] * single
     assert found.error(J) < 2e-6
     assert found.error(J * 1.001) > 1e-4
+
+
+def test_a_derivative_that_is_not_finite_at_a_kink_is_told() -> None:
+    def length(x: Any) -> Any:
+        return anp.sqrt(anp.sum(x**2)).reshape((1,))
+
+    found = gathered(length, np.zeros(2))
+    assert found.doubt is not None
+    assert found.doubt.startswith("at x itself autograd.vjp-loop and autograd.jvp give a")
+    assert "not finite" in found.doubt
+    assert gathered(anp.abs, np.array([0.0, 1.0])).doubt is None
+
+
+def test_x_at_the_edge_of_the_domain_has_a_second_point_within() -> None:
+    found = gathered(lambda x: x**1.5, np.array([0.0, 1.0, 2.0]))
+    assert found.doubt is None
