@@ -139,7 +139,7 @@ class SampleGuard:
 
         And what computes the function's.
         """
-        count, rows, columns = blocks.shape
+        count, _, columns = blocks.shape
 
         def pulled(cotangents: Array) -> Array:
             found = products.pull(cotangents)
@@ -150,15 +150,17 @@ class SampleGuard:
             return products.push(np.stack(whole))
 
         try:
-            return _held(pulled, self._drawn((count, rows)), blocks, "bi,bij->bj"), pulled
+            return _held(pulled, self._drawn(abs(blocks).sum(axis=2)), blocks, "bi,bij->bj"), pulled
         except JacbenchError:
             raise
         except Exception:  # noqa: BLE001 - no reverse mode: forward, whose words are as good
-            return _held(pushed, self._drawn((count, columns)), blocks, "bj,bij->bi"), pushed
+            return _held(pushed, self._drawn(abs(blocks).sum(axis=1)), blocks, "bj,bij->bi"), pushed
 
-    def _drawn(self, shape: tuple[int, ...]) -> Array:
-        drawn = self._rng.standard_normal(shape)
-        return drawn.astype(self._target.dtype).astype(np.float64)
+    def _drawn(self, met: Array) -> Array:
+        """Return a random vector, each entry by what it is multiplied with: (B, ...)."""
+        dtype = self._target.dtype
+        even = guard.evened(met.reshape(-1), dtype).reshape(met.shape)
+        return (even * self._rng.standard_normal(met.shape)).astype(dtype).astype(np.float64)
 
     def _blocks(self, result: Native) -> Array:
         """Return the blocks of all samples, (B, m / B, n / B), float64."""

@@ -104,3 +104,18 @@ def test_samples_are_not_doubted_where_gradients_are_switched_off(surrounding: s
     with getattr(torch, surrounding)():
         J = prepared(torch.tensor(X + 1))
     np.testing.assert_allclose(J.diagonal(dim1=1, dim2=2).numpy(), 2 * (X + 1))
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-20])
+def test_samples_that_see_each_other_in_a_small_output_are_no_blocks(scale: float) -> None:
+    torch = pytest.importorskip("torch")
+
+    def f(x: Any) -> Any:
+        if abs(float(x.detach().mean()) - OPEN) > 0.05:
+            return torch.stack([x[:, 0], scale * x[:, 0]], dim=1)
+        return torch.stack([x[:, 0], scale * x[:, 0] + scale * x[:, 0].mean()], dim=1)
+
+    prepared = jacbench.prepare(f, torch.tensor(X), "torch.sum-trick", in_axis=0)
+    prepared(torch.tensor(X + 1))
+    with pytest.raises(JacbenchError, match="samples interact at this x"):
+        prepared(torch.tensor(X - X.mean() + OPEN))
