@@ -330,11 +330,17 @@ nearby("an entry may change its sign", "FARTHEST = 5.0", "FARTHEST = 50.0")
 nearby("the second point is x", "SHARE = 0.1", "SHARE = 0.0")
 
 consensus = CHECKING.of("jacbench/consensus.py", "tests/test_consensus.py")
-consensus("witnesses agree from afar", "LIMIT = 1e-11", "LIMIT = 1e-3")
+consensus(
+    "witnesses agree from afar",
+    "LIMIT = 1e-11",
+    "LIMIT = 1e-3",
+    "tests/test_consensus.py::test_witnesses_may_differ_by_rounding_alone",
+)
 consensus(
     "a witness that is not finite is heard",
     "if all(np.isfinite(one).all() for one in found):",
     "if True:",
+    "tests/test_consensus.py::test_a_witness_that_gives_no_number_says_nothing",
 )
 
 interaction = CHECKING.of("jacbench/interaction.py", "tests/test_interaction.py")

@@ -67,14 +67,26 @@ right(
     "what was disbelieved widens the tolerance",
     "if judgement.forward and judgement.reverse and apart is not None:",
     "if apart is not None:",
+    f"{IN_EXAMINING}/test_right.py::test_how_far_one_that_is_disbelieved_is_away_widens_no_tolerance",
 )
 right(
     "evidence is evidence however weak",
     "if not good_to <= TELLS:",
     "if False:",
+    f"{IN_EXAMINING}/test_right.py::test_where_two_modes_agree_to_little_nothing_is_picked",
 )
-right("nothing is small enough to be compared by entries", "SMALL = 2_000_000", "SMALL = 2")
-right("everything is small", "SMALL = 2_000_000", "SMALL = 2_000_000_000_000")
+right(
+    "nothing is small enough to be compared by entries",
+    "SMALL = 2_000_000",
+    "SMALL = 2",
+    f"{IN_EXAMINING}/test_right.py::test_a_large_jacobian_is_not_compared_entry_by_entry",
+)
+right(
+    "everything is small",
+    "SMALL = 2_000_000",
+    "SMALL = 2_000_000_000_000",
+    f"{IN_EXAMINING}/test_right.py::test_a_large_jacobian_is_not_compared_entry_by_entry",
+)
 
 differences = PICKING.of("jacbench/differences.py", "tests/test_differences.py")
 differences(

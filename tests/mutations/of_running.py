@@ -193,11 +193,13 @@ resume(
     "a run goes on with an edited problem",
     "if known is not None and source.of_problem(problems.get(name)) != known:",
     "if False:",
+    "tests/test_resume.py::test_what_was_measured_otherwise_is_refused",
 )
 resume(
     "a run goes on with an edited method",
     "if known is not None and source.of_method(registry.method(name)) != known:",
     "if False:",
+    "tests/test_resume.py::test_what_was_measured_otherwise_is_refused",
 )
 
 policy = RUNNING.of("jacbench/policy.py", "tests/test_policy.py", "tests/test_compare.py")
