@@ -340,15 +340,21 @@ class Guarded:
         layout = made.layout or self._method.layout(target)
         m, n = shape_of(target)
         parts = self._method.to_numpy(result)
-        vectors = self._rng.standard_normal((VECTORS, n if side == "columns" else m))
-        vectors *= evened(met(parts, layout, (m, n), side), target.dtype)
-        vectors = vectors.astype(target.dtype).astype(np.float64)
+        drawn = self._rng.standard_normal((VECTORS, n if side == "columns" else m))
         product = self._products(x).by(side)
-        asked = product(vectors).astype(np.float64)
-        found, size = _times(parts, layout, m, vectors, side)
+
+        def compared(factors: Array | float) -> Compared:
+            vectors = (drawn * factors).astype(target.dtype).astype(np.float64)
+            asked = product(vectors).astype(np.float64)
+            found, size = _times(parts, layout, m, vectors, side)
+            return Compared(vectors, asked, found, size + abs(asked))
+
+        held = compared(evened(met(parts, layout, (m, n), side), target.dtype))
+        if held.overflows:  # on the way to small lines there may be large numbers
+            held = compared(1.0)
+        asked, found = held.asked, held.found
         # an entry of J that is no number shows by itself
-        compared = Compared(vectors, asked, found, size + abs(asked))
-        off = wrong(compared, product, target.dtype) & np.isfinite(found)
+        off = wrong(held, product, target.dtype) & np.isfinite(found)
         lines = np.flatnonzero(off.any(axis=0))
         if not lines.size:
             return None

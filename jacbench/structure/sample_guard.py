@@ -150,17 +150,24 @@ class SampleGuard:
             return products.push(np.stack(whole))
 
         try:
-            return _held(pulled, self._drawn(abs(blocks).sum(axis=2)), blocks, "bi,bij->bj"), pulled
+            return self._held(pulled, blocks, 2, "bi,bij->bj"), pulled
         except JacbenchError:
             raise
         except Exception:  # noqa: BLE001 - no reverse mode: forward, whose words are as good
-            return _held(pushed, self._drawn(abs(blocks).sum(axis=1)), blocks, "bj,bij->bi"), pushed
+            return self._held(pushed, blocks, 1, "bj,bij->bi"), pushed
 
-    def _drawn(self, met: Array) -> Array:
-        """Return a random vector, each entry by what it is multiplied with: (B, ...)."""
-        dtype = self._target.dtype
-        even = guard.evened(met.reshape(-1), dtype).reshape(met.shape)
-        return (even * self._rng.standard_normal(met.shape)).astype(dtype).astype(np.float64)
+    def _held(self, product: Product, blocks: Array, axis: int, added: str) -> Compared:
+        """Return the products compared, with a vector whose entries make up for small outputs."""
+        met, dtype = abs(blocks).sum(axis=axis), self._target.dtype
+        drawn = self._rng.standard_normal(met.shape)
+
+        def compared(factors: Array | float) -> Compared:
+            vector = (drawn * factors).astype(dtype).astype(np.float64)
+            return _compared(product, vector, blocks, added)
+
+        held = compared(guard.evened(met.reshape(-1), dtype).reshape(met.shape))
+        # on the way to small outputs there may be large numbers
+        return compared(1.0) if held.overflows else held
 
     def _blocks(self, result: Native) -> Array:
         """Return the blocks of all samples, (B, m / B, n / B), float64."""
@@ -186,7 +193,7 @@ class SampleGuard:
         return whole
 
 
-def _held(product: Product, vector: Array, blocks: Array, added: str) -> Compared:
+def _compared(product: Product, vector: Array, blocks: Array, added: str) -> Compared:
     flat = vector.reshape(1, -1)
     asked = product(flat).astype(np.float64)
     found, size = (

@@ -97,6 +97,11 @@ class Compared:
     found: Array
     size: Array
 
+    @property
+    def overflows(self) -> bool:
+        """Whether the function's product is no number where that of the entries is one."""
+        return bool((np.isfinite(self.found) & ~np.isfinite(self.asked)).any())
+
 
 def wrong(compared: Compared, product: Product, dtype: str) -> Array:
     """Say where the entries do not give the function's products: not by rounding alone.
@@ -109,7 +114,8 @@ def wrong(compared: Compared, product: Product, dtype: str) -> Array:
     asked, found, size = compared.asked, compared.found, compared.size
     apart, info = abs(asked - found), np.finfo(dtype)
     # below the smallest normal number entries lose their digits, or are 0
-    limit = np.sqrt(info.eps) * size + NOISY * float(info.tiny)
+    lost = float(info.tiny) * max(1.0, float(abs(compared.vectors).max(initial=0.0)))
+    limit = np.sqrt(info.eps) * size + NOISY * lost
     same = (asked == found) | (np.isnan(asked) & np.isnan(found))
     off = ~((apart <= limit) | same)
     if not off.any():

@@ -45,7 +45,7 @@ verification(
 )
 verification(
     "a small row is held against the largest",
-    "limit = np.sqrt(info.eps) * size + NOISY * float(info.tiny)",
+    "limit = np.sqrt(info.eps) * size + NOISY * lost",
     "limit = np.sqrt(info.eps) * size + NOISY * info.eps * size.max()",
 )
 verification(

@@ -326,6 +326,33 @@ def test_a_line_that_is_rounding_alone_costs_one_look_and_hides_no_other() -> No
     assert len(looked) == 2
 
 
+def test_what_makes_up_for_small_lines_may_overflow_and_refuses_nothing() -> None:
+    """The product by way of large numbers, as of a quotient of exponentials."""
+
+    class Overflowing(Made):
+        def products_of(self, target: Target) -> Callable[[Array], Products]:
+            def at(x: Array) -> Products:
+                def push(tangents: Array) -> Array:
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        return (tangents * 1e290) @ right(x).T / 1e290
+
+                return Products(push, Made().products_of(target)(x).pull)
+
+            return at
+
+        def structured(self, target: Target, before: Pattern | None = None) -> Structured:
+            made = super().structured(target, before)
+
+            def held(x: Array, number: int) -> tuple[Array, guard.Gap]:
+                return made.call(x), (np.nan, lambda: np.nan)
+
+            return Structured(call=made.call, holding=lambda _: held, pattern=made.pattern)
+
+    x = np.r_[np.full(N - 1, 1.0), 1e-30]
+    made = prepared(Overflowing(), mode="raise")
+    assert np.array_equal(made.call(x), right(x))
+
+
 # --- the methods of each library ---
 
 

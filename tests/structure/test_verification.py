@@ -133,3 +133,18 @@ def test_a_function_that_computes_in_single_precision_inside_rounds_so_much() ->
     assert not wrong(compared(product, entries, vectors), product, "float64").any()
     entries[3, 4] *= 1.01
     assert wrong(compared(product, entries, vectors), product, "float64")[:, 3].any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_loses_its_digits_below_the_smallest_number_is_right(dtype: str) -> None:
+    kind, info = np.dtype(dtype).type, np.finfo(dtype)
+    large, small = 2.0 ** (info.maxexp // 2), 2.7 * float(info.tiny)
+
+    def product(vectors: Array) -> Array:
+        return vectors.astype(kind) * kind(0.3 * small)
+
+    entries = product(np.eye(5)).astype(np.float64) * kind(0.1)
+    vectors = large * np.random.default_rng(0).standard_normal((2, 5))
+    assert not wrong(compared(product, entries * 10, vectors), product, dtype).any()
+    # off by a tenth: by less than what is lost of numbers so small
+    assert not wrong(compared(product, entries * 11, vectors), product, dtype).any()
