@@ -414,7 +414,7 @@ def batch_jacobian(
     asked = Call("batch_jacobian", f, x, method, chunk_size, argnums=argnums, in_axis=in_axis)
     if check:
         asked.refuse_interacting_samples()
-    return asked.structured(asked.arranged(asked.call(refuse_zeros=check)))
+    return asked.structured(asked.arranged(asked.call(refuse_zeros=check, apart=check)))
 
 
 def sparse_jacobian(

@@ -171,12 +171,20 @@ class Call:
         if pair is not None:
             raise JacbenchError(f"{self.who}: {interaction.told_of(*pair)}")
 
-    def call(self, vector: Any = None, *, refuse_zeros: bool = True) -> Native:
-        """Prepare the method and call it at x; zeros are refused, or only those without a graph."""
+    def call(self, vector: Any = None, *, refuse_zeros: bool = True, apart: bool = False) -> Native:
+        """Prepare the method and call it at x; zeros are refused, or only those without a graph.
+
+        ``apart`` says that blocks per sample are held against the function.
+        """
         prepared = self.prepare(vector)
         result = self._refusing(lambda: prepared.call(self.x))
         self.layout = prepared.layout_now or self.layout
         self._refuse_zeros(result, always=refuse_zeros)
+        if apart and self.sizes.m and self.point.moving:
+            name, target = self.method.info.name, self._target(None)
+            self._refusing(
+                lambda: sample_guard.hold(self.who, name, target, self.sizes, prepared, result)
+            )
         return result
 
     def prepare_to_keep(self) -> Prepared:

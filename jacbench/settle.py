@@ -57,8 +57,12 @@ def settle(
             settled = Settled(fault(result, method, backend, exc))
         changes = process_state.put_back(before)
     if reference.doubt:
-        told = {**settled.result.notes, "reference_doubt": reference.doubt}
-        settled = replace(settled, result=replace(settled.result, notes=told))
+        found = settled.result
+        reason = found.reason
+        if found.verdict is Verdict.DISAGREES:
+            reason = f"{reason}; not certain: {reference.doubt}"
+        told = {**found.notes, "reference_doubt": reference.doubt}
+        settled = replace(settled, result=replace(found, notes=told, reason=reason))
     if reference.unused:
         unused = [f"x{name}" for name in reference.unused]
         told = {**settled.result.notes, "zero_columns": unused}

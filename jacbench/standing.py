@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from jacbench import consensus, probes, registry, whole_differences
+from jacbench import consensus, graph_cut, probes, registry, tree, whole_differences
 from jacbench.backend import Target
 from jacbench.errors import JacbenchError, WrongJacobianError
 from jacbench.evaluator import Evaluator
@@ -208,7 +208,8 @@ class Grounds:
     ) -> Standing:
         told = self._confirmed(found)
         if told.denied:
-            return self._by_differences(f"differences deny what {who} give{'' if several else 's'}")
+            why = f"differences deny what {who} give{'' if several else 's'}"
+            return replace(self._by_differences(why), doubt=self._cut(who))
         if told.holds:
             return Standing(kind, error, found)
         why = "at a kink" if told.kink else f"good to {told.resolution:.0e} here"
@@ -219,6 +220,26 @@ class Grounds:
         said = f"{who} agree" if several else f"{who} alone says so"
         return Standing(
             kind, error, found, f"differences cannot confirm the reference, {why}: {said}"
+        )
+
+    def _cut(self, who: str) -> str:
+        """Return where the graph is cut of what ``who`` follow; empty where nothing is seen."""
+        backend, problem = self.evaluator.backend, self.problem
+
+        def put(leaf: Array) -> Any:
+            return backend.put(np.asarray(leaf), "cpu", "float64")
+
+        x, *constants = (tree.map_leaves(put, one) for one in (self.points[0], *self.constants))
+        function = problem.value_alone(problem.bound(self.evaluator.name, backend.xp))
+        try:
+            where = graph_cut.told(backend.cuts(function, x, *constants))
+        except Exception:  # noqa: BLE001 - what cannot be traced shows nothing
+            return ""
+        if not where:
+            return ""
+        return (
+            f"the graph from x to y is cut in part, by {where}, which {who} follow and differences "
+            "do not see: if that is meant, say stops_gradient=True and give jacobian="
         )
 
     # --- by values ---

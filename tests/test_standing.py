@@ -279,3 +279,14 @@ def test_one_method_alone_does_not_stand_where_differences_cannot_tell() -> None
     defvjp(rough, lambda ans, x: lambda g: g * np.cos(x))
     with pytest.raises(JacbenchError, match=r"what is right cannot be told: .* alone says so"):
         in_autograd(rough)
+
+
+def test_a_cut_that_methods_follow_is_named_beside_what_differences_say() -> None:
+    found = in_torch(lambda x: x * x.detach())
+    assert found.kind == "central-difference"
+    assert ".detach() at test_standing.py:" in found.doubt
+    assert "stops_gradient=True" in found.doubt
+    problem = Problem(name="mine", native={"torch": lambda x: x * x.detach()}, x=X)
+    (told,) = settled(problem, "torch.func.jacrev")
+    assert told.verdict is Verdict.DISAGREES
+    assert "; not certain: the graph from x to y is cut in part" in (told.reason or "")

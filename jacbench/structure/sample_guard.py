@@ -20,7 +20,7 @@ from jacbench.layout import Array, Layout
 from jacbench.operators.operator import Sizes
 from jacbench.structure import guard, samples
 from jacbench.structure.probing import Product
-from jacbench.structure.sample_methods import PerSampleMethod
+from jacbench.structure.sample_methods import Apart, PerSampleMethod
 from jacbench.structure.verification import Compared, Products, wrong
 
 _SEED = 0x5A3B
@@ -46,10 +46,8 @@ def looked_at(who: str, name: str, target: Target, sizes: Sizes, prepared: Prepa
     JacbenchError
         Where samples see each other already.
     """
-    asked = _per_sample(name)
-    if asked is None or sizes.batch_axis is None or target.guard.mode == "off":
-        return prepared
-    if target.traced or target.dtype not in _DTYPES:
+    asked = _asked(name, target, sizes)
+    if asked is None:
         return prepared
     layout = prepared.layout or registry.method(name).layout(target)
     try:
@@ -64,8 +62,27 @@ def looked_at(who: str, name: str, target: Target, sizes: Sizes, prepared: Prepa
     return replace(prepared, call=call, notes=notes)
 
 
-def _per_sample(name: str) -> PerSampleMethod | None:
-    """Return the library's method that knows whether samples are apart, if it has one."""
+def hold(
+    who: str, name: str, target: Target, sizes: Sizes, prepared: Prepared, result: Native
+) -> None:
+    """Hold one ``result`` at x, where samples were apart by values, against the function itself.
+
+    A derivative rule of its own may couple samples that values leave apart. Parameters and errors
+    are those of :func:`looked_at`.
+    """
+    asked = _asked(name, target, sizes)
+    if asked is not None:
+        layout = prepared.layout or registry.method(name).layout(target)
+        apart = Apart(sizes.batch_axis or 0, everywhere=False, notes={})
+        SampleGuard(who, asked, target, sizes, layout, apart).look(target.x, result)
+
+
+def _asked(name: str, target: Target, sizes: Sizes) -> PerSampleMethod | None:
+    """Return the library's method that knows whether samples are apart; None: nothing is asked."""
+    if sizes.batch_axis is None or target.guard.mode == "off":
+        return None
+    if target.traced or target.dtype not in _DTYPES:
+        return None
     for info in registry.descriptor_of(name).methods:
         if info.structure == "samples" and info.operator == "jacobian":
             method = registry.method(info.name)
@@ -99,11 +116,17 @@ class SampleGuard:
     """
 
     def __init__(
-        self, who: str, method: PerSampleMethod, target: Target, sizes: Sizes, layout: Layout
+        self,
+        who: str,
+        method: PerSampleMethod,
+        target: Target,
+        sizes: Sizes,
+        layout: Layout,
+        apart: Apart | None = None,
     ) -> None:
         self._who, self._target, self._sizes, self._layout = who, target, sizes, layout
         self._to_numpy = registry.load(registry.descriptor_of(method.info.name).name).to_numpy
-        apart = method.samples(target)
+        apart = apart or method.samples(target)
         every = target.guard.every
         self.every = (0 if apart.everywhere else 1) if every is None else every
         self._products = method.products_of(target)

@@ -119,3 +119,16 @@ def test_samples_that_see_each_other_in_a_small_output_are_no_blocks(scale: floa
     prepared(torch.tensor(X + 1))
     with pytest.raises(JacbenchError, match="samples interact at this x"):
         prepared(torch.tensor(X - X.mean() + OPEN))
+
+
+def test_a_rule_that_couples_samples_is_seen_in_a_single_call() -> None:
+    pytest.importorskip("autograd")
+    from autograd.extend import defvjp, primitive
+
+    batch = np.arange(6.0).reshape(3, 2)
+    copied = primitive(lambda x: x * 1.0)
+    defvjp(copied, lambda ans, x: lambda g: g + np.roll(g, 1, axis=0))
+    with pytest.raises(JacbenchError, match="samples interact at this x"):
+        jacbench.batch_jacobian(copied, batch, "autograd.sum-trick")
+    found = jacbench.batch_jacobian(copied, batch, "autograd.sum-trick", check=False)
+    assert found.shape == (3, 2, 2)
