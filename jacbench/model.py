@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,23 @@ class Inputs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Training:
+    """A layer that computes something else in train mode than in eval mode.
+
+    Attributes
+    ----------
+    name, kind
+        Its path in the model, empty for the model itself, and its class.
+    random
+        True where it draws random numbers, False where it looks at the other samples.
+    """
+
+    name: str
+    kind: str
+    random: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Adapted:
     """A model as a function of arrays.
 
@@ -79,11 +97,14 @@ class Adapted:
     constants
         The rest: (inputs, state) for the parameters, (parameters, state) for the inputs; ``state``
         is a dict of what is neither, such as the running statistics of a batch norm.
+    training
+        The layers that are in train mode and differ in it.
     """
 
     function: NativeFunction
     x: Tree
     constants: tuple[Tree, ...]
+    training: tuple[Training, ...] = ()
 
 
 def from_model(
@@ -129,6 +150,12 @@ def from_model(
     JacbenchError
         In one line: not a model of an installed library, a model on a device without data, an
         output that is no array.
+
+    Warns
+    -----
+    UserWarning
+        One line each: the layers that normalise by the batch, and those that draw random numbers,
+        because they are in train mode.
     """
     name = name or f"model/{type(model).__name__}"
     if wrt not in WRT:
@@ -139,6 +166,8 @@ def from_model(
     backend_name, backend = _backend_of(name, model)
     moving = _moving(name, given, argnum) if wrt == "inputs" else ()
     adapted = backend.adapt(model, given, wrt, output)
+    for line in _told_of(adapted.training):
+        warnings.warn(line, UserWarning, stacklevel=3)
     if wrt == "inputs" and len(moving) < len(given.arrays):
         adapted = _by_some(adapted, moving)
     in_axes = None
@@ -158,6 +187,30 @@ def from_model(
         tapped=True,
         **rest,
     )
+
+
+def _told_of(layers: Sequence[Training]) -> list[str]:
+    """Return one line for the layers that look at the batch, and one for those that draw."""
+    told = (
+        (False, "y of a sample depends on the whole batch, as the statistics are the batch's"),
+        (True, "each call draws other random numbers, and a Jacobian is of one draw alone"),
+    )
+    return [
+        f"{_listed(some)} in train mode: {why}: put the model in eval mode if that is not meant"
+        for random, why in told
+        if (some := [layer for layer in layers if layer.random is random])
+    ]
+
+
+def _listed(layers: Sequence[Training]) -> str:
+    shown = [
+        f"{layer.name!r} ({layer.kind})" if layer.name else f"the model itself ({layer.kind})"
+        for layer in layers[:3]
+    ]
+    more = f" and {len(layers) - 3} more" if len(layers) > 3 else ""
+    if len(layers) == 1:
+        return f"{'layer ' if layers[0].name else ''}{shown[0]} is"
+    return f"layers {', '.join(shown)}{more} are"
 
 
 def _as_array(value: Any) -> Any:
@@ -238,12 +291,12 @@ def selected(output: Any, which: str | int | None, name: str) -> Any:
         The model's class, for the message.
     """
     fields = _fields(output)
+    if is_field(output, which):
+        return getattr(output, str(which))
     if isinstance(output, Mapping):
         kind, choices = "dict", sorted(map(str, output))
-    elif fields and (which is None or which in fields):
+    elif fields and which is None:
         kind, choices = type(output).__name__, fields
-        if which is not None:
-            return getattr(output, str(which))
     elif fields and not isinstance(output, tuple):
         told = f"{name} returns a {type(output).__name__} with {', '.join(fields)}"
         raise JacbenchError(f"{told}, not {which!r}: give one of them as output=")
@@ -261,6 +314,11 @@ def selected(output: Any, which: str | int | None, name: str) -> Any:
         return output[which]
     except (KeyError, IndexError, TypeError):
         raise JacbenchError(f"{told}, not {which!r}: give one of them as output=") from None
+
+
+def is_field(output: Any, which: str | int | None) -> bool:
+    """Say whether ``which`` names a field of a dataclass or a named tuple, and no key of a dict."""
+    return not isinstance(output, Mapping) and which in _fields(output)
 
 
 def _fields(output: Any) -> list[str]:

@@ -298,7 +298,10 @@ def test_layers_that_do_not_exist(library: str) -> None:
 
 # --- train mode ---
 
+by_batch = pytest.mark.filterwarnings("ignore:.* in train mode. y of a sample:UserWarning")
 
+
+@by_batch
 def test_a_batch_norm_of_torch_in_train_mode() -> None:
     torch = pytest.importorskip("torch")
     norm = torch.nn.BatchNorm1d(3, dtype=torch.float64)
@@ -321,6 +324,7 @@ def test_a_batch_norm_of_torch_in_train_mode() -> None:
     assert settled(evaluated, "torch.sum-trick", "batch_jacobian").verdict is Verdict.AGREES
 
 
+@by_batch
 @pytest.mark.usefixtures("_float64")
 def test_a_batch_norm_of_flax_in_train_mode() -> None:
     nnx = pytest.importorskip("flax.nnx")
@@ -335,6 +339,50 @@ def test_a_batch_norm_of_flax_in_train_mode() -> None:
     after = [np.array(leaf) for leaf in jax.tree.leaves(nnx.state(model))]
     assert len(after) == 4
     assert all(map(np.array_equal, before, after))
+
+
+def test_layers_of_torch_in_train_mode_are_named() -> None:
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    model = nn.Sequential(
+        nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Dropout(0.0), nn.RReLU()
+    )
+    with pytest.warns(UserWarning, match="in train mode") as caught:
+        Problem.from_model(model, X)
+    batch, draws = (str(one.message) for one in caught)
+    assert batch.startswith("layer '1' (BatchNorm1d) is in train mode: y of a sample depends on")
+    assert draws.startswith("layers '2' (Dropout), '4' (RReLU) are in train mode: each call draws")
+    with pytest.warns(UserWarning, match=r"'0' \(Dropout\), '1' .* and 1 more are in train mode"):
+        Problem.from_model(nn.Sequential(*[nn.Dropout(0.5) for _ in range(4)]), X, wrt="inputs")
+    with pytest.warns(UserWarning, match=r"^the model itself \(BatchNorm1d\) is in train mode"):
+        Problem.from_model(nn.BatchNorm1d(3), X)
+    Problem.from_model(model.eval(), X)  # warnings are errors in this suite
+    Problem.from_model(nn.BatchNorm1d(3, track_running_stats=False), X)  # eval is the same
+
+
+def test_layers_of_jax_in_train_mode_are_named() -> None:
+    nnx = pytest.importorskip("flax.nnx")
+    rngs = nnx.Rngs(0)
+    model = nnx.Sequential(nnx.BatchNorm(3, rngs=rngs), nnx.Dropout(0.5, rngs=rngs))
+    with pytest.warns(UserWarning, match="in train mode") as caught:
+        Problem.from_model(model, X)
+    batch, draws = (str(one.message) for one in caught)
+    assert batch.startswith("layer 'layers.0' (BatchNorm) is in train mode")
+    assert draws.startswith("layer 'layers.1' (Dropout) is in train mode")
+    model.eval()
+    Problem.from_model(model, X)
+    eqx = pytest.importorskip("equinox")
+    import jax
+
+    class Dropping(eqx.Module):
+        drop: Any
+
+        def __call__(self, x: Any) -> Any:
+            return self.drop(x * 2.0, key=jax.random.key(0))
+
+    with pytest.warns(UserWarning, match=r"^layer 'drop' \(Dropout\) is in train mode"):
+        Problem.from_model(Dropping(eqx.nn.Dropout(0.5)), X, wrt="inputs")
+    Problem.from_model(Dropping(eqx.nn.Dropout(0.5, inference=True)), X, wrt="inputs")
 
 
 # --- what is no model, or not one that can be differentiated ---

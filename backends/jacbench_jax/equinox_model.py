@@ -5,13 +5,14 @@ Reference: https://docs.kidger.site/equinox/api/manipulation/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 
 from jacbench.errors import JacbenchError
+from jacbench.model import Training
 from jacbench_jax.model import Leaves, Parts, Tap, tapped
 
 
@@ -38,7 +39,23 @@ def parts(model: Any) -> Parts:
         whole = eqx.combine(leaves.rebuilt(arrays), static)
         return (whole if tap is None else _tapping(whole, tap))(*inputs, **keywords)
 
-    return Parts(parameters=parameters, state=state, forward=forward)
+    return Parts(
+        parameters=parameters, state=state, forward=forward, training=tuple(_in_train_mode(model))
+    )
+
+
+def _in_train_mode(model: Any) -> Iterator[Training]:
+    """Name the layers that inference mode would make another function of."""
+
+    def differs(node: Any) -> bool:
+        return isinstance(node, (eqx.nn.BatchNorm, eqx.nn.Dropout))
+
+    for path, layer in jax.tree_util.tree_leaves_with_path(model, is_leaf=differs):
+        if not differs(layer) or layer.inference:
+            continue
+        draws = isinstance(layer, eqx.nn.Dropout)
+        if not draws or layer.p > 0:
+            yield Training(name=_dotted(path), kind=type(layer).__name__, random=draws)
 
 
 def _dotted(path: tuple[Any, ...]) -> str:

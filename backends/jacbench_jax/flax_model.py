@@ -6,7 +6,7 @@ Reference: https://flax.readthedocs.io/en/latest/guides/filters_guide.html
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jacbench import tree
+from jacbench.model import Training
 from jacbench_jax.model import Leaves, Parts, Tap, tapped
 
 
@@ -40,7 +41,22 @@ def parts(model: Any) -> Parts:
             _tap_outputs(merged, tap)
         return merged(*inputs, **keywords)
 
-    return Parts(parameters=parameters, state={**others, **second.arrays}, forward=forward)
+    return Parts(
+        parameters=parameters,
+        state={**others, **second.arrays},
+        forward=forward,
+        training=tuple(_in_train_mode(model)),
+    )
+
+
+def _in_train_mode(model: Any) -> Iterator[Training]:
+    """Name the layers that eval mode would make another function of."""
+    for path, layer in nnx.iter_modules(model):
+        by_batch = isinstance(layer, nnx.BatchNorm) and not layer.use_running_average
+        draws = isinstance(layer, nnx.Dropout) and layer.rate > 0 and not layer.deterministic
+        if by_batch or draws:
+            name = ".".join(map(str, path))
+            yield Training(name=name, kind=type(layer).__name__, random=draws)
 
 
 def _dotted(path: tuple[Any, ...]) -> str:

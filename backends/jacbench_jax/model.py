@@ -14,7 +14,7 @@ import numpy as np
 
 from jacbench.backend import Backend
 from jacbench.errors import JacbenchError
-from jacbench.model import Adapted, Inputs, one_or_tuple, selected
+from jacbench.model import Adapted, Inputs, Training, one_or_tuple, selected
 from jacbench_jax import MODEL_CLASSES
 from jacbench_jax.method import UNTRACEABLE
 
@@ -45,11 +45,14 @@ class Parts:
         NumPy arrays by dotted name: what is learned, and every other array of the model.
     forward
         Puts it together from both and calls it.
+    training
+        The layers that are in train mode and differ in it.
     """
 
     parameters: Mapping[str, Any]
     state: Mapping[str, Any]
     forward: Forward
+    training: tuple[Training, ...] = ()
 
 
 def adapt(
@@ -78,9 +81,13 @@ def adapt(
 
     parameters, state = dict(parts.parameters), dict(parts.state)
     if wrt == "parameters":
-        adapted = Adapted(function=of_parameters, x=parameters, constants=(given, state))
+        adapted = Adapted(
+            function=of_parameters, x=parameters, constants=(given, state), training=parts.training
+        )
     else:
-        adapted = Adapted(function=of_inputs, x=given, constants=(parameters, state))
+        adapted = Adapted(
+            function=of_inputs, x=given, constants=(parameters, state), training=parts.training
+        )
     _check_output(name, adapted)
     return adapted
 

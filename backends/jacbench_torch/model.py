@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from jacbench import tree
 from jacbench.errors import JacbenchError
-from jacbench.model import Adapted, Inputs, one_or_tuple, selected
+from jacbench.model import Adapted, Inputs, Training, one_or_tuple, selected
 
 Tap: TypeAlias = Callable[[str, Any], Any]
 
@@ -25,6 +25,9 @@ _ATTENDING = (
     torch.nn.TransformerEncoderLayer,
 )
 """Modules with a fused path of their own where nothing is differentiated."""
+
+_BY_BATCH = torch.nn.modules.batchnorm._BatchNorm
+_DROPPING = torch.nn.modules.dropout._DropoutNd
 
 
 def adapt(model: torch.nn.Module, inputs: Inputs, wrt: str, output: str | int | None) -> Adapted:
@@ -59,9 +62,29 @@ def adapt(model: torch.nn.Module, inputs: Inputs, wrt: str, output: str | int | 
     arguments = one_or_tuple(given)
     function = _Function(model, wrt, output, inputs, single=len(given) == 1)
     x, other = (parameters, arguments) if wrt == "parameters" else (arguments, parameters)
-    adapted = Adapted(function=function, x=x, constants=(other, state))
+    layers = tuple(_in_train_mode(model))
+    adapted = Adapted(function=function, x=x, constants=(other, state), training=layers)
     _try_out(name, adapted)
     return adapted
+
+
+def _in_train_mode(model: torch.nn.Module) -> Iterator[Training]:
+    """Name the layers that eval mode would make another function of."""
+    for name, layer in model.named_modules():
+        if not layer.training:
+            continue
+        by_batch = isinstance(layer, _BY_BATCH) and layer.running_mean is not None
+        if by_batch or _draws(layer):
+            yield Training(name=name, kind=type(layer).__name__, random=not by_batch)
+
+
+def _draws(layer: torch.nn.Module) -> bool:
+    if isinstance(layer, _DROPPING):
+        return layer.p > 0
+    if isinstance(layer, torch.nn.RReLU):
+        return layer.lower < layer.upper
+    inside = isinstance(layer, (torch.nn.MultiheadAttention, torch.nn.RNNBase))
+    return inside and float(layer.dropout) > 0  # type: ignore[arg-type]
 
 
 class _Function:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jacbench import model as models
-from jacbench import registry, tree
+from jacbench import process_state, registry, tree
 from jacbench.errors import JacbenchError
 from jacbench.picking.given import arguments
 from jacbench.picking.given.inputs import Inputs
@@ -80,6 +80,27 @@ def adapted(model: Any, given: Inputs, name: str, wrt: str, output: str | int | 
     notes = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
     backend, _ = package(model)
     return Made(problem=problem, backend=backend, notes=tuple(notes))
+
+
+def is_field(model: Any, given: Inputs, output: str | int | None, dtype: str) -> bool:
+    """Say whether ``output`` is taken from what ``model`` returns as a field, and not as a key.
+
+    The model is called for it where ``output`` is a name; ``dtype`` is what it computes in.
+    """
+    if not isinstance(output, str):
+        return False
+    home, _ = package(model)
+    backend, where = registry.load(home), device(model, home)
+
+    def placed(value: Any) -> Any:
+        if not hasattr(value, "dtype"):
+            return value
+        return backend.put(arguments.host(value, "an input"), where, dtype)
+
+    inputs = [tree.map_leaves(placed, value) for value in given.arguments]
+    keywords = {key: tree.map_leaves(placed, value) for key, value in given.keywords.items()}
+    with process_state.kept(backend, model):
+        return models.is_field(model(*inputs, **keywords), output)
 
 
 def _check_floats(given: Inputs, name: str) -> None:

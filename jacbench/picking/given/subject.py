@@ -343,6 +343,10 @@ def _of_model(model: Any, pieces: Pieces, name: str, wrt: str, dtype: str | None
     )
     narrow = precision.narrows(backend)
     notes = [*made.notes, *found.notes]
+    by_field = modules.is_field(
+        model, given, pieces.output, modules.dtype(model, backend) or found.dtype
+    )
+    pieces = dataclasses.replace(pieces, by_field=by_field)
     if wrt == "inputs":
         spelled = wording.native(pieces, backend, found.dtype, narrow=narrow)
         if _dtypes(given.x) - {found.dtype}:

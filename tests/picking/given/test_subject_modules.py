@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -100,6 +102,53 @@ def test_a_module_of_several_inputs() -> None:
     assert np.allclose(host(x), 2 * X)
     assert np.allclose(host(y), evaluated(found), rtol=1e-12)
     assert "output='next'" in refusal(step, given)
+
+
+class Named(NamedTuple):
+    """What a model returns by name and by number."""
+
+    logits: Any
+    hidden: Any
+
+
+@dataclass
+class Fields:
+    """What a model returns by field alone."""
+
+    logits: Any
+    hidden: Any
+
+
+class Keyed(OrderedDict[str, Any]):
+    """What a model returns by key, and as an attribute too."""
+
+    def __init__(self, logits: Any, hidden: Any) -> None:
+        super().__init__(logits=logits, hidden=hidden)
+
+
+@pytest.mark.parametrize("kind", [Named, Fields, Keyed])
+@pytest.mark.parametrize("wrt", ["inputs", "parameters"])
+def test_pasted_lines_take_an_output_as_its_class_gives_it(kind: Any, wrt: str) -> None:
+    class Model(Net):
+        def forward(self, x: Any) -> Any:
+            hidden = torch.tanh(self.first(x))
+            return kind(logits=self.last(hidden), hidden=hidden)
+
+    model = Model()
+    x = torch.tensor(X, dtype=torch.float32)
+    found = subject.of(model, x, output="logits", wrt=wrt)
+    y, _ = pasted(found.spelling, model=model, x=x)
+    assert np.allclose(host(y), host(Net.forward(model, x)))
+
+
+def test_layers_in_train_mode_are_named_by_a_note() -> None:
+    model = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Dropout(0.0), torch.nn.Tanh()
+    )
+    x = torch.ones(5, 3) * torch.linspace(0.1, 1.0, 5)[:, None]
+    (note,) = subject.of(model, x).notes
+    assert note.startswith("layer '1' (BatchNorm1d) is in train mode: y of a sample depends on")
+    assert subject.of(model.eval(), x).notes == ()
 
 
 @as_jax_comes
