@@ -190,8 +190,9 @@ class Call:
     def prepare_to_keep(self) -> Prepared:
         """Prepare the method for points to come; refuse here what a single call refuses at x."""
         alone, by_sample = self.prepare(), self.operator.name == "batch_jacobian"
-        prepared = self._refusing(lambda: self._looked_at(alone)) if by_sample else alone
-        result = self._refusing(lambda: prepared.call(self.x))
+        with process_state.kept(self.backend, self._users):  # a look is none of the user's calls
+            prepared = self._refusing(lambda: self._looked_at(alone)) if by_sample else alone
+            result = self._refusing(lambda: prepared.call(self.x))
         # blocks of samples that see each other may be 0 by right
         self._refuse_zeros(result, always=not by_sample or self.guard.mode != "off")
         return prepared
