@@ -414,3 +414,20 @@ def test_zeros_by_right_are_prepared(method: str) -> None:
     later = made(torch.arange(-3.0, 3.0, dtype=torch.float64))
     later = later.toarray() if "csr" in method else later.numpy()
     assert np.array_equal(later, np.diag([0.0, 0, 0, 0, 1, 1]))
+
+
+def test_a_structure_is_looked_at_at_a_second_point_too(monkeypatch):
+    pytest.importorskip("autograd")
+    method, seen = registry.method("autograd.coloured"), []
+    structured = method.structured
+
+    def watched(target, before=None):
+        seen.append(target)
+        return structured(target, before)
+
+    monkeypatch.setattr(method, "structured", watched)
+    prepared = jacbench.prepare(lambda x: x * x, np.arange(1.0, 31.0), "autograd.coloured")
+    assert np.array_equal(prepared(np.arange(30.0)), np.diag(2 * np.arange(30.0)))
+    (target,) = seen
+    assert target.elsewhere is not None
+    assert (target.elsewhere != target.x).all()

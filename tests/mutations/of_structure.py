@@ -251,7 +251,7 @@ native(
     "a structure is seen at x alone",
     "elsewhere=self._elsewhere() if self.method.info.structure else None",
     "elsewhere=None",
-    "tests/test_prepare.py",
+    "tests/test_prepare.py::test_a_structure_is_looked_at_at_a_second_point_too",
 )
 native(
     "an x of another shape is taken",
