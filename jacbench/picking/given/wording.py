@@ -120,28 +120,30 @@ def by_parameters(
 ) -> Spelling:
     """Return the spelling of a model by its parameters; ``package`` is that of its class."""
     setup = _prepared(pieces, library, dtype, narrow=narrow)
+    given = pieces.given
+    spelled = {name: given.keyword_names.get(name, name) for name in given.keywords}
     if package not in _BY_PARAMETERS:
-        made = f"Problem.from_model({pieces.function}, {', '.join(pieces.given.names)})"
+        output = f", output={pieces.output!r}" if pieces.output is not None else ""
+        keywords = f", keywords={_as_dict(spelled)}" if spelled else ""
+        made = f"Problem.from_model({', '.join((pieces.function, *given.names))}{keywords}{output})"
         lines = ("from jacbench import Problem", *pieces.setup)
         pieces = dataclasses.replace(pieces, function=made, setup=lines)
         return of_problem(pieces, library, dtype, has_aux=False)
     lines, call = _BY_PARAMETERS[package]
-    given = pieces.given
-    spelled = {name: given.keyword_names.get(name, name) for name in given.keywords}
     named = {
         "model": pieces.function,
         "inputs": ", ".join(given.names),
         "keywords": "".join(f", {name}={value}" for name, value in spelled.items()),
-        "options": _options(spelled),
+        "options": f", {_as_dict(spelled)}" if spelled else "",
     }
     setup = (*setup, *(line.format(**named) for line in lines))
     return _defined(pieces, setup, call.format(**named) + _entry(pieces), "params", library)
 
 
-def _options(spelled: Mapping[str, str]) -> str:
-    """Return keywords as the dict that ``functional_call`` takes."""
+def _as_dict(spelled: Mapping[str, str]) -> str:
+    """Return keywords as the dict that ``functional_call`` and ``from_model`` take."""
     items = ", ".join(f'"{name}": {value}' for name, value in spelled.items())
-    return f", {{{items}}}" if items else ""
+    return f"{{{items}}}"
 
 
 def of_problem(pieces: Pieces, library: str, dtype: str, *, has_aux: bool) -> Spelling:

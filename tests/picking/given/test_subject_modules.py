@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from jacbench.picking.given import subject
+from jacbench.picking.given import subject, wording
 from jacbench.picking.given.inputs import Inputs
 from tests.picking import subjects
 from tests.picking.subjects import X, as_jax_comes, evaluated, host, pasted, refusal
@@ -139,6 +139,27 @@ def test_pasted_lines_take_an_output_as_its_class_gives_it(kind: Any, wrt: str) 
     found = subject.of(model, x, output="logits", wrt=wrt)
     y, _ = pasted(found.spelling, model=model, x=x)
     assert np.allclose(host(y), host(Net.forward(model, x)))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_pasted_lines_by_parameters_give_keywords_and_output(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Scaled(Net):
+        def forward(self, x: Any, *, scale: Any) -> Any:
+            return {"y": self.last(torch.tanh(self.first(x)) * scale)}
+
+    if not known:  # as of a model class that some other backend brings
+        monkeypatch.setattr(wording, "_BY_PARAMETERS", {})
+    model, size = Scaled(), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    given = Inputs(
+        arguments=(torch.tensor(X, dtype=torch.float32),),
+        keywords={"scale": size},
+        keyword_names={"scale": "size"},
+    )
+    found = subject.of(model, given, wrt="parameters", output="y")
+    y, _ = pasted(found.spelling, model=model, x=given.arguments[0], size=size)
+    assert np.allclose(host(y), evaluated(found), rtol=1e-5)
 
 
 def test_layers_in_train_mode_are_named_by_a_note() -> None:
