@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import jacbench
 from jacbench import registry
+from jacbench.errors import JacbenchError
 
 # torch's forward mode uses what torch deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated")
@@ -291,6 +293,26 @@ def test_torch_declines_in_compiled_code_too() -> None:
         exc = caught(CASES["torch"]()[what])
         assert method.declined(compiled.NotCompiledError(exc)) == backend.declined(exc)
     assert method.declined(compiled.NotCompiledError(RuntimeError("my bug"))) is None
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning")
+def test_a_reentrant_checkpoint_is_told_what_to_call_instead() -> None:
+    torch = pytest.importorskip("torch")
+    from torch.utils.checkpoint import checkpoint
+
+    x = torch.tensor(X)
+
+    def f(x: Any, *, reentrant: bool = True) -> Any:
+        return checkpoint(lambda z: torch.sin(z) * z, x, use_reentrant=reentrant)
+
+    for method in ("torch.func.jacfwd", "torch.func.jacrev", "torch.grad-batched"):
+        with pytest.raises(JacbenchError, match="pass use_reentrant=False to checkpoint, and take"):
+            jacbench.jacobian(f, x, method=method)
+    for method in ("torch.func.jacfwd", "torch.grad-batched"):  # as the line says
+        J = jacbench.jacobian(lambda x: f(x, reentrant=False), x, method=method)
+        assert torch.allclose(J, torch.diag(torch.cos(x) * x + torch.sin(x)))
+    exc = caught(CASES["torch"]()["old Function"])
+    assert "reentrant" not in (registry.load("torch").declined(exc) or "")
 
 
 def test_a_missing_derivative_is_told_by_every_method() -> None:

@@ -8,8 +8,10 @@ NotImplementedError, which every method knows.
 from __future__ import annotations
 
 import re
+import traceback
 
 import torch
+from torch.utils import checkpoint
 
 DECLINES: tuple[tuple[str, str], ...] = (
     # .item() and branches on numbers, random numbers, results whose shape depends on them,
@@ -51,7 +53,22 @@ def reason(exc: Exception) -> str | None:
     said = " ".join(str(exc).split())
     if not any(type(exc).__name__ == n and re.match(begins, said) for n, begins in DECLINES):
         return None
-    return f"torch says: {_SENTENCE.split(said, maxsplit=1)[0]}"
+    told = f"torch says: {_SENTENCE.split(said, maxsplit=1)[0]}"
+    return f"{told.rstrip('.')}{_NOT_REENTRANT}" if _is_reentrant(exc, said) else told
+
+
+_NOT_REENTRANT = (
+    ": pass use_reentrant=False to checkpoint, and take torch.grad-batched or torch.func.jacfwd"
+)
+
+
+def _is_reentrant(exc: Exception, said: str) -> bool:
+    """Say whether a reentrant checkpoint is what declines: torch.func names its Function alone."""
+    if "use_reentrant=True" in said:
+        return True
+    frames = traceback.extract_tb(exc.__traceback__)
+    within = any(frame.filename == checkpoint.__file__ for frame in frames)
+    return within and "setup_context" in said
 
 
 _MEMORY = re.compile(
