@@ -258,8 +258,8 @@ standing(
 )
 standing(
     "methods outrank differences",
-    "if told.denied:\n            return",
-    "if False:\n            return",
+    "if told.denied:\n            why = ",
+    "if False:\n            why = ",
 )
 standing("what nothing can tell stands", "if not error <= GOOD:", "if False:")
 standing(
