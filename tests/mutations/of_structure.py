@@ -257,11 +257,13 @@ native(
     "an x of another shape is taken",
     "if tuple(leaf.shape) != tuple(known.shape) or leaf.dtype != known.dtype:",
     "if leaf.dtype != known.dtype:",
+    "tests/test_prepare.py::test_points_unlike_the_one_prepared_are_refused",
 )
 native(
     "an x of another dtype is taken",
     "if tuple(leaf.shape) != tuple(known.shape) or leaf.dtype != known.dtype:",
     "if tuple(leaf.shape) != tuple(known.shape):",
+    "tests/test_prepare.py::test_points_unlike_the_one_prepared_are_refused",
 )
 native(
     "columns are taken for rows",
@@ -312,5 +314,15 @@ loops(
 )
 
 point = STRUCTURE.of("jacbench/point.py", "tests/test_point.py", "tests/test_native.py")
-point("an x that is not finite is taken", "if not np.isfinite(value).all():", "if False:")
-point("a float64 x may become float32", "    if made != dtype:\n", "    if False:\n")
+point(
+    "an x that is not finite is taken",
+    "if not np.isfinite(value).all():",
+    "if False:",
+    "tests/test_native.py::test_points_without_a_jacobian",
+)
+point(
+    "a float64 x may become float32",
+    "    if made != dtype:\n",
+    "    if False:\n",
+    "tests/test_native.py::test_float64_where_jax_has_it_switched_off",
+)
