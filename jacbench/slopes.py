@@ -410,10 +410,13 @@ def _confirmation(
     beyond = np.where(np.isfinite(allowed), gap - np.minimum(allowed, gap), 0.0)
     near = np.zeros(gap.shape)
     for slope, rounding in finer:
-        off = np.abs(claim.product - _seen(claim, slope)[0])
+        short = _seen(claim, slope)[0]
+        off = np.abs(claim.product - short)
         tells = weighed(rounding) <= FINER * gap
-        # what looks like noise may be what the function does, if two steps give what is claimed
-        near += np.where(tells & (off < gap / 2), 1.0, np.where(off < gap / 10, 0.5, 0.0))
+        # what looks like noise may be what the function does, if two steps give what is claimed;
+        # values that do not move at all are too coarse for the step, and speak for no zero
+        by_luck = (off < gap / 10) & (short != 0)
+        near += np.where(tells & (off < gap / 2), 1.0, np.where(by_luck, 0.5, 0.0))
     # what the function does is shorter than the steps on which the slope looked settled
     beyond[near >= 1] = 0.0
     place = np.unravel_index(int(np.argmax(beyond)), beyond.shape)

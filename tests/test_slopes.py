@@ -325,3 +325,11 @@ def test_directions_move_every_input_in_proportion() -> None:
     moves = directions(x, 0, 50) / nearby.units(x)[:, None]
     assert np.all(np.abs(moves) < 6)
     assert np.all(np.std(moves, axis=1) > 0.5)
+
+
+def test_a_zero_under_a_large_offset_is_denied() -> None:
+    # over the shortest steps values this coarse do not move at all
+    x = np.linspace(0.3, 2.1, 5)
+    f: Function = lambda v: 1e8 + np.sin(v)  # noqa: E731
+    assert told(f, x, np.zeros((5, 5))).denied
+    assert not told(f, x, np.diag(np.cos(x))).denied
