@@ -11,7 +11,7 @@ ratios are to the same method with ``guard="off"``, in interleaved blocks.
 
 from __future__ import annotations
 
-from jacbench import environment
+from jacbench.measuring import threads as environment
 
 environment.pin(threads=1)
 
@@ -31,10 +31,12 @@ from rich.console import Console
 from rich.table import Table
 from structure import POINTS, VISCOSITY, autoencoder
 
-from jacbench import problems, registry, tree
-from jacbench.backend import Guarding, Target, UnfitError
-from jacbench.digits import format_seconds
-from jacbench.problem import Namespace, Problem
+from jacbench import problems
+from jacbench.backend import Guarding, Target, UnfitError, registry
+from jacbench.core import tree
+from jacbench.core.function_types import Namespace
+from jacbench.core.units import format_seconds
+from jacbench.problems.problem import Problem
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ left out of the mean there, and the table says so.
 
 from __future__ import annotations
 
-from jacbench import environment
+from jacbench.measuring import threads as environment
 
 environment.pin(threads=1)
 
@@ -30,8 +30,9 @@ from rich.console import Console
 from rich.table import Table
 
 import jacbench
-from jacbench import problems, registry
-from jacbench.problem import Problem
+from jacbench import problems
+from jacbench.backend import registry
+from jacbench.problems.problem import Problem
 
 HABITS = {
     "torch.functional": "torch.autograd.functional.jacobian",

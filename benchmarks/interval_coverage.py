@@ -20,14 +20,14 @@ import numpy as np
 
 from benchmarks import noise, provenance
 from benchmarks.noise import Floats
-from jacbench.settings import Settings
-from jacbench.statistics import (
+from jacbench.measuring.statistics import (
     Interval,
     independent_ratio_interval,
     log_medians,
     median_interval,
     paired_interval,
 )
+from jacbench.running.settings import Settings
 from jacbench.sweeping.fit import power_law
 
 BETWEEN = (0.0, 0.01, 0.05, 0.2)

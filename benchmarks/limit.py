@@ -16,7 +16,7 @@ run.
 
 from __future__ import annotations
 
-from jacbench import environment
+from jacbench.measuring import threads as environment
 
 environment.pin(threads=1)
 
@@ -36,10 +36,13 @@ from rich.console import Console
 from rich.table import Table
 
 import jacbench
-from jacbench import fingerprint, problems, registry, tree
-from jacbench.cell import CellResult, Verdict
-from jacbench.digits import format_seconds
-from jacbench.problem import Problem
+from jacbench import problems
+from jacbench.backend import registry
+from jacbench.core import tree
+from jacbench.core.cell import CellResult, Verdict
+from jacbench.core.units import format_seconds
+from jacbench.problems.problem import Problem
+from jacbench.results import fingerprint
 
 BY_HAND = "numpy.analytic"
 SIZES = tuple(1 << power for power in range(12, 28, 3))

@@ -11,7 +11,7 @@ fails on a time: the exit status is 1 only where the Jacobians differ.
 
 from __future__ import annotations
 
-from jacbench import environment
+from jacbench.measuring import threads as environment
 
 environment.pin(threads=1)
 
@@ -29,9 +29,10 @@ from interleaved import Ratio, ratio
 from rich.console import Console
 from rich.table import Table
 
-from jacbench import problems, tree
-from jacbench.cell import Cell
-from jacbench.harness import Harness, Limits
+from jacbench import problems
+from jacbench.core import tree
+from jacbench.core.cell import Cell
+from jacbench.running.prepared_cells import Harness, Limits
 
 LIMIT = 1.02
 PROBLEM = "basics/mlp-weights"

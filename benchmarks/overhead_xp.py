@@ -12,7 +12,7 @@ a time: the exit status is 1 only where the values differ.
 
 from __future__ import annotations
 
-from jacbench import environment
+from jacbench.measuring import threads as environment
 
 environment.pin(threads=1)
 
@@ -31,7 +31,8 @@ from interleaved import Ratio, ratio
 from rich.console import Console
 from rich.table import Table
 
-from jacbench import problems, tree
+from jacbench import problems
+from jacbench.core import tree
 
 LIMIT = 1.05
 JUDGED = ("shape/*", "basics/generator")

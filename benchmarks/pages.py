@@ -18,10 +18,10 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import pick_pages
-from jacbench import read, table
-from jacbench.gating import selftest_report
-from jacbench.markup import markdown_lines
-from jacbench.results import Run
+from jacbench import read
+from jacbench.reporting import run_table, selftest_report
+from jacbench.reporting.markup import markdown_lines
+from jacbench.results.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -72,8 +72,8 @@ def readme_table(run: Run) -> str:
     file = io.StringIO()
     console = Console(file=file, width=150)
     some = Run(cells, run.fingerprint, visits=run.visits)
-    console.print(table.terminal(some, console, timed=True))
-    text = file.getvalue().partition(table.LEGEND[:20])[0]
+    console.print(run_table.terminal(some, console, timed=True))
+    text = file.getvalue().partition(run_table.LEGEND[:20])[0]
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n".join(["```text", *lines, "```"])
 
@@ -163,12 +163,12 @@ def main() -> None:
         survival=survival(),
         growth=growth(),
         gate=(RESULTS / "gate-two-environments.md").read_text(encoding="utf-8").strip(),
-        tables=table.markdown(jacobians).strip(),
+        tables=run_table.markdown(jacobians).strip(),
     )
-    fill(RESULTS / "networks.md", tables=table.markdown(networks).strip())
+    fill(RESULTS / "networks.md", tables=run_table.markdown(networks).strip())
     fill(RESULTS / "pick.md", **pick_pages.parts())
     checked = read(RESULTS / VERDICTS)
-    fill(RESULTS / "verdicts.md", verdicts=table.verdicts_markdown(checked).strip())
+    fill(RESULTS / "verdicts.md", verdicts=run_table.verdicts_markdown(checked).strip())
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jacbench.digits import format_seconds
-from jacbench.markup import markdown_lines
+from jacbench.core.units import format_seconds
+from jacbench.reporting.markup import markdown_lines
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 

@@ -11,7 +11,7 @@ thread, float64 unless told; interleaved, medians of blocks.
 
 from __future__ import annotations
 
-from jacbench import environment
+from jacbench.measuring import threads as environment
 
 environment.pin(threads=1)
 
@@ -30,7 +30,7 @@ from interleaved import Ratio
 from rich.console import Console
 from rich.table import Table
 
-from jacbench.digits import format_seconds
+from jacbench.core.units import format_seconds
 
 
 @dataclasses.dataclass(frozen=True)

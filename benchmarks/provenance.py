@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jacbench import fingerprint
+from jacbench.results import fingerprint
 
 
 def provenance(settings: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks import noise, provenance
 from benchmarks.noise import Floats
-from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.candidate import Candidate
 from jacbench.picking.racing.race import MOST_ROUNDS, race
 
 FIELD = tuple(Candidate("jacobian", f"m{i}") for i in range(6))

@@ -17,7 +17,7 @@ leaves ``torch.compile`` out of the pick and of what it is held against: half an
 
 from __future__ import annotations
 
-from jacbench import environment
+from jacbench.measuring import threads as environment
 
 environment.pin(threads=1)
 
@@ -37,7 +37,7 @@ from functions.contest import configure
 from rich.console import Console
 from rich.table import Table
 
-from jacbench.gating.neighbour import neighbours
+from jacbench.gating.busy_neighbour import neighbours
 
 NOTABLE = 0.05
 """Regret that is told by name below the table."""

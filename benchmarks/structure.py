@@ -11,7 +11,7 @@ method and the hand-written Jacobian. One thread; every answer is checked before
 
 from __future__ import annotations
 
-from jacbench import environment
+from jacbench.measuring import threads as environment
 
 environment.pin(threads=1)
 
@@ -33,11 +33,13 @@ from interleaved import Ratio
 from rich.console import Console
 from rich.table import Table
 
-from jacbench import problems, registry
-from jacbench.backend import Target
-from jacbench.digits import format_seconds
-from jacbench.layout import Array, SparseLayout
-from jacbench.problem import Namespace, Problem
+from jacbench import problems
+from jacbench.backend import Target, registry
+from jacbench.core.arrays import Array
+from jacbench.core.function_types import Namespace
+from jacbench.core.layouts import SparseLayout
+from jacbench.core.units import format_seconds
+from jacbench.problems.problem import Problem
 
 POINTS = 10_000
 VISCOSITY = 1e-3

@@ -11,7 +11,7 @@ neither, and ``torch.compile`` is left out of both.
 
 from __future__ import annotations
 
-from jacbench import environment
+from jacbench.measuring import threads as environment
 
 environment.pin(threads=1)
 
@@ -31,9 +31,10 @@ from functions import asking
 from rich.console import Console
 from rich.table import Table
 
-from jacbench import problems, registry
-from jacbench.cell import Cell
-from jacbench.harness import Harness, Limits
+from jacbench import problems
+from jacbench.backend import registry
+from jacbench.core.cell import Cell
+from jacbench.running.prepared_cells import Harness, Limits
 
 LIBRARIES = ("torch", "jax", "autograd")
 LEAST_S, LEAST_CALLS = 0.5, 30

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
         prepare,
         run,
         sparse_jacobian,
+        sweep,
         value_and_jacobian,
         vjp,
     )
-    from jacbench.cell import Cell, CellResult, Verdict
-    from jacbench.comparison import compare
-    from jacbench.errors import JacbenchError
-    from jacbench.fault import KnownFault
-    from jacbench.gating.operation import gate
+    from jacbench.comparing.comparison import compare
+    from jacbench.core.cell import Cell, CellResult, Verdict
+    from jacbench.core.errors import JacbenchError
+    from jacbench.core.known_fault import KnownFault
+    from jacbench.gating.run_gate import gate
     from jacbench.picking.answer import Answer
-    from jacbench.picking.operation import pick
-    from jacbench.problem import Problem
-    from jacbench.results import Run
-    from jacbench.results_reader import read
-    from jacbench.sweeping.operation import sweep
+    from jacbench.picking.pick import pick
+    from jacbench.problems.problem import Problem
+    from jacbench.results.reader import read
+    from jacbench.results.run import Run
 
 __all__ = [
     "Answer",
@@ -65,27 +65,27 @@ __all__ = [
 
 _HOMES = {
     "Answer": "picking.answer",
-    "Cell": "cell",
-    "CellResult": "cell",
-    "JacbenchError": "errors",
-    "KnownFault": "fault",
-    "Problem": "problem",
-    "Run": "results",
-    "Verdict": "cell",
+    "Cell": "core.cell",
+    "CellResult": "core.cell",
+    "JacbenchError": "core.errors",
+    "KnownFault": "core.known_fault",
+    "Problem": "problems.problem",
+    "Run": "results.run",
+    "Verdict": "core.cell",
     "batch_jacobian": "api",
     "check": "api",
-    "compare": "comparison",
+    "compare": "comparing.comparison",
     "factored_jacobian": "api",
-    "gate": "gating.operation",
+    "gate": "gating.run_gate",
     "jacobian": "api",
     "jvp": "api",
     "list": "api",
-    "pick": "picking.operation",
+    "pick": "picking.pick",
     "prepare": "api",
-    "read": "results_reader",
+    "read": "results.reader",
     "run": "api",
     "sparse_jacobian": "api",
-    "sweep": "sweeping.operation",
+    "sweep": "api",
     "value_and_jacobian": "api",
     "vjp": "api",
 }

@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jacbench import catalog, driver, in_process, problems, results, selection
-from jacbench import resume as resumption
-from jacbench.cell import Cell
-from jacbench.errors import JacbenchError
-from jacbench.native import (
+from jacbench import problems
+from jacbench.backend import Native
+from jacbench.core.cell import Cell
+from jacbench.core.errors import JacbenchError
+from jacbench.core.tree import Tree
+from jacbench.derivatives import functions
+from jacbench.derivatives.functions import (
     batch_jacobian,
     factored_jacobian,
-    jacobian,
     jvp,
     prepare,
     sparse_jacobian,
     value_and_jacobian,
     vjp,
 )
-from jacbench.problem import Problem
-from jacbench.progress import Quiet
-from jacbench.results import Run
-from jacbench.results_writer import Store
-from jacbench.selection import Selection
-from jacbench.settings import Settings
+from jacbench.problems.problem import Problem
+from jacbench.reporting import catalog
+from jacbench.results import run as results
+from jacbench.results import writer
+from jacbench.results.run import Run
+from jacbench.results.writer import Store
+from jacbench.running import driver, in_process, selection
+from jacbench.running import resume as resumption
+from jacbench.running.progress import Quiet
+from jacbench.running.selection import Selection
+from jacbench.running.settings import Settings
+from jacbench.sweeping.document import document as sweep_document
+from jacbench.sweeping.outcome import Sweep, outcome
+from jacbench.sweeping.sizes import Sizes, plan
+
+AUTO = "auto"
+"""The method that is picked."""
+
+SWEEP_TIMEOUT_S = 60.0
+"""What one cell may take where nothing is said: a sweep goes on until something takes too long."""
 
 __all__ = [
     "batch_jacobian",
@@ -39,6 +54,7 @@ __all__ = [
     "prepare",
     "run",
     "sparse_jacobian",
+    "sweep",
     "value_and_jacobian",
     "vjp",
 ]
@@ -250,7 +266,7 @@ def _go(
         cells += selection.cells(chosen.over(patterns))
         problems.check_brackets([*dict.fromkeys(cell.problem for cell in cells)])
     own = selection.cells(chosen, given=given) if given else []
-    save = driver.keep_nothing if folder is None else Store(folder, settings)
+    save = driver.keep_nothing if folder is None else Store(folder, settings.benchmark_options())
     if not own:
         return driver.drive(cells, settings, progress or Quiet(), save)
     if cells:
@@ -267,3 +283,189 @@ def _go(
         here = results.joined(named, here)
     save(here, final=True)
     return here
+
+
+def jacobian(
+    f: Callable[[Any], Any],
+    x: Tree,
+    method: str,
+    *,
+    argnums: int | Sequence[int] | None = None,
+    chunk_size: int | None = None,
+    matrix: bool = False,
+    cache: str | os.PathLike[str] | None = None,
+) -> Native:
+    """Return the Jacobian of ``f`` at ``x``, computed by ``method``.
+
+    Parameters
+    ----------
+    f
+        ``f(x) -> y`` over the library's own arrays (``torch``, ``jax.numpy``, ``autograd.numpy``,
+        NumPy); y is a floating-point array of any shape, or a tree of them.
+    x
+        One of the library's arrays, or a tree of them (see :mod:`jacbench.tree`: dicts, tuples,
+        dataclasses, Equinox modules, NNX states); NumPy arrays are converted, to the CPU and at
+        their own dtype. What is not floating in a tree is a constant: tokens, masks, None.
+    method
+        A name of ``jacbench list``: ``torch.func.jacrev``, ``jax.jacfwd``, ... Or ``auto``: the
+        fastest that is right, found by :func:`jacbench.pick` at the first call for this function,
+        shapes, dtype and device, and kept for the process. Only methods that hold for every x are
+        taken.
+    argnums
+        As in ``jax.jacrev`` and ``torch.func.jacrev``: x is the tuple of f's arguments then,
+        ``f(*x)``, and this says which of them the derivative is by, a number or several. The
+        others are constants.
+    chunk_size
+        Rows or columns at a time, for methods that take it.
+    matrix
+        True: one (m, n) array, rows and columns in C order, the leaves of x side by side;
+        :func:`jacbench.tree.columns` says which columns are whose. The leaves of y are one below
+        the other.
+    cache
+        For ``auto``: a JSON file in which what was picked is kept beyond this process, for this
+        machine, these versions and this source of ``f``.
+
+    Returns
+    -------
+    The library's own arrays, of shape ``y.shape + leaf.shape`` for each leaf of x and in the
+    structure of x, as ``torch.func.jacrev`` and ``jax.jacrev`` return them. A leaf that y does not
+    depend on has zeros, one that is a constant has None. Where y is a tree: that for each of its
+    leaves, in its structure, and None for what is not floating. By no inputs, or of no outputs, the
+    Jacobian is empty.
+
+    Inside of ``jax.jit``, ``vmap``, ``scan`` or ``grad`` it is traced as JAX's own is; methods that
+    use structure look at numbers, and say so.
+
+    Raises
+    ------
+    JacbenchError
+        In one line: an unknown method, an absent backend, an x or y that has no derivative.
+
+    Notes
+    -----
+    Nothing global is changed: threads, float64 in JAX and TF32 are as the caller set them.
+
+    What ``auto`` keeps, it keeps as :func:`prepare` does: f is taken to be a function of x alone,
+    and what it closes over to stay the same.
+    """
+    if method == AUTO:
+        if argnums is not None:
+            raise JacbenchError(
+                "jacobian(method='auto', argnums=...): give a function of x alone, such as "
+                "lambda x: f(x, constant)"
+            )
+        return _by_pick(f, x, chunk_size, cache, matrix=matrix)
+    if cache is not None:
+        raise JacbenchError(
+            f"jacobian(method={method!r}): cache is for method='auto': leave it out"
+        )
+    return functions.jacobian(f, x, method, argnums=argnums, chunk_size=chunk_size, matrix=matrix)
+
+
+def _by_pick(
+    f: Callable[[Any], Any],
+    x: Tree,
+    chunk_size: int | None,
+    cache: str | os.PathLike[str] | None,
+    *,
+    matrix: bool,
+) -> Native:
+    from jacbench.picking import auto  # noqa: PLC0415 - only where it is asked for
+
+    if chunk_size is not None:
+        raise JacbenchError(
+            "jacobian(method='auto'): the chunk size is picked too: leave chunk_size out"
+        )
+    derivative = auto.derivative(f, x, None if cache is None else Path(cache))
+    return derivative.matrix(x) if matrix else derivative(x)
+
+
+def sweep(
+    problem: str,
+    sizes: Mapping[str, Sizes],
+    *,
+    methods: Sequence[str] = (),
+    operators: Sequence[str] = ("jacobian",),
+    devices: Sequence[str] = (),
+    dtypes: Sequence[str] = (),
+    threads: int | Sequence[int] = 1,
+    timeout_s: float = SWEEP_TIMEOUT_S,
+    start_timeout_s: float = 120.0,
+    memory: str | None = None,
+    chunk_size: int | None = None,
+    cpus: Sequence[int] | None = None,
+    visits: int = 6,
+    budget_s: float = 0.6,
+    total_s: float | None = None,
+    seed: int = 0,
+    plot: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    progress: driver.Progress | None = None,
+) -> Sweep:
+    """Measure a problem over sizes: growth of time and memory, and which method wins where.
+
+    Sizes and methods are measured in one run, in random order; a size at which a method takes too
+    long, or too much memory, has that verdict, and the others go on.
+
+    Parameters
+    ----------
+    problem
+        Its name in the catalogue.
+    sizes
+        Values of its parameters: ``{"n": "16:4096"}`` for doublings, ``"16:4096:5"`` for five
+        geometric steps, ``"16,32,100"`` or a sequence for a list. Several that vary go together,
+        step by step.
+    operators
+        Names, as on the command line.
+    plot
+        A file that gets the plot: PNG or SVG, by its ending. It needs matplotlib.
+    output
+        A folder that gets a results file, with what was found as ``sweep``; None: none is written.
+    methods, devices, dtypes, threads, timeout_s, start_timeout_s, memory, chunk_size, cpus
+        As for :func:`jacbench.check`.
+    visits, budget_s, total_s, seed, progress
+        As for :func:`jacbench.run`.
+
+    Raises
+    ------
+    JacbenchError
+        For what was asked wrongly, in one line, before anything is computed.
+    """
+    from jacbench.reporting import sweep_plot  # noqa: PLC0415 - only where it is asked for
+
+    asked = plan(problem, sizes)
+    file = None if plot is None else Path(plot)
+    if file is not None:
+        sweep_plot.check(file)
+    measured = run(
+        *asked.names,
+        methods=methods,
+        operators=operators,
+        devices=devices,
+        dtypes=dtypes,
+        threads=threads,
+        timeout_s=timeout_s,
+        start_timeout_s=start_timeout_s,
+        memory=memory,
+        chunk_size=chunk_size,
+        cpus=cpus,
+        visits=visits,
+        budget_s=budget_s,
+        total_s=total_s,
+        seed=seed,
+        output=output,
+        progress=progress,
+    )
+    found = outcome(measured, asked)
+    _keep(found, file)
+    return found
+
+
+def _keep(found: Sweep, plot: Path | None) -> None:
+    """Add what was found to the results file, and draw the plot, where either was asked for."""
+    if found.run.path is not None:
+        found.run.path = writer.write(found.run.path, sweep_document(found))
+    if plot is not None:
+        from jacbench.reporting import sweep_plot  # noqa: PLC0415
+
+        sweep_plot.draw(found, plot)

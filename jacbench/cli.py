@@ -16,11 +16,11 @@ from jacbench.commands.gate import gate
 from jacbench.commands.pick import pick
 from jacbench.commands.sweep import SETTINGS as SWEEP_SETTINGS
 from jacbench.commands.sweep import sweep
-from jacbench.errors import JacbenchError, NothingRightError
-from jacbench.markup import printable
+from jacbench.core.errors import JacbenchError, NothingRightError
+from jacbench.reporting.markup import printable
 
 if TYPE_CHECKING:
-    from jacbench.results import Run
+    from jacbench.results.run import Run
 
 app = typer.Typer(
     name="jacbench",
@@ -39,12 +39,12 @@ Patterns = Annotated[
 @app.command("list")
 def list_(json_file: options.Json = None) -> None:
     """Show problems, methods, devices; what is absent, and how to get it."""
-    from jacbench import catalog  # noqa: PLC0415
+    from jacbench.reporting import catalog  # noqa: PLC0415
 
     shared.writable(json_file)
     everything = catalog.everything()
     if not shared.printed_as_json(everything, json_file):
-        from jacbench import listing  # noqa: PLC0415
+        from jacbench.reporting import listing  # noqa: PLC0415
 
         shared.console().print(listing.render(everything))
 
@@ -68,7 +68,7 @@ def check(
 ) -> None:
     """Check that methods agree with the reference, and time nothing."""
     from jacbench import api  # noqa: PLC0415
-    from jacbench.progress import shown  # noqa: PLC0415
+    from jacbench.running.progress import shown  # noqa: PLC0415
 
     shared.writable(json_file)
     with shown(shared.console(stderr=True)) as progress:
@@ -131,7 +131,7 @@ def run(
 ) -> None:
     """Check agreement, then time what agrees; write one results file."""
     from jacbench import api  # noqa: PLC0415
-    from jacbench.progress import shown  # noqa: PLC0415
+    from jacbench.running.progress import shown  # noqa: PLC0415
 
     shared.writable(json_file)
     if resume is not None:
@@ -179,7 +179,7 @@ def _alone(context: typer.Context) -> None:
 
 
 def _complete(run: Run) -> bool:
-    from jacbench.resume import COMPLETE  # noqa: PLC0415
+    from jacbench.running.resume import COMPLETE  # noqa: PLC0415
 
     return run.ending == COMPLETE
 
@@ -195,7 +195,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _processors(text: str | None) -> tuple[int, ...] | None:
-    from jacbench import affinity  # noqa: PLC0415
+    from jacbench.measuring import affinity  # noqa: PLC0415
 
     return None if text is None else affinity.parse(text)
 
@@ -209,15 +209,15 @@ def show(
     json_file: options.Json = None,
 ) -> None:
     """Show the tables of a results file again."""
-    from jacbench.results_reader import read  # noqa: PLC0415
+    from jacbench.results.reader import read  # noqa: PLC0415
 
     shared.writable(json_file)
     done = read(results)
     if markdown:
-        from jacbench import table  # noqa: PLC0415
+        from jacbench.reporting import run_table  # noqa: PLC0415
 
         if not shared.printed_as_json(done.to_json(), json_file):
-            sys.stdout.write(table.markdown(done))
+            sys.stdout.write(run_table.markdown(done))
         return
     _report(done, json_file, timed=any(cell.median_s for cell in done.cells), judge=False)
 
@@ -229,13 +229,13 @@ app.command(context_settings=SWEEP_SETTINGS)(sweep)
 
 
 def _report(run: Run, json_file: str | None, *, timed: bool, judge: bool = True) -> None:
-    from jacbench import table  # noqa: PLC0415
+    from jacbench.reporting import run_table  # noqa: PLC0415
 
     if not shared.printed_as_json(run.to_json(), json_file):
         console = shared.console()
-        console.print(table.terminal(run, console, timed=timed))
-        console.print(table.summary(run), highlight=False, markup=False)
-        for line in filter(None, (table.spent(run), run.ending)):
+        console.print(run_table.terminal(run, console, timed=timed))
+        console.print(run_table.summary(run), highlight=False, markup=False)
+        for line in filter(None, (run_table.spent(run), run.ending)):
             console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
         for why in run.absent.values():
             left_out = f"left out: {printable(why)}"

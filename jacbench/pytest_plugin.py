@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from jacbench.channel import Upward
-from jacbench.session import Session, session_of
-from jacbench.turns import Turns
+from jacbench.running.pytest_session import Session, session_of
+from jacbench.running.worker_loop import Turns
+from jacbench.workers.channel import Upward
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from jacbench import environment
+from jacbench.measuring import threads
 
 # before any test imports NumPy: on a small or busy machine two threads per product cost far more
 # than they give (66 s against 2.4 s for one cell)
-environment.pin(1)
+threads.pin(1)
 
 # a busy machine is no failure: nothing here is a test of time
 hypothesis.settings.register_profile("jacbench", deadline=None)

@@ -19,14 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import recheck, registry, tree
-from jacbench.backend import Backend, Method, Prepared, Target
-from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.layout import Array
-from jacbench.new_points import NewPoints
-from jacbench.problem import Problem
-from jacbench.reference import Reference, reference
-from jacbench.settle import settle
+from jacbench.backend import Backend, Method, Prepared, Target, registry
+from jacbench.checking import recheck
+from jacbench.checking.new_points import NewPoints
+from jacbench.checking.reference import Reference, reference
+from jacbench.checking.verdict import settle
+from jacbench.core import tree
+from jacbench.core.arrays import Array
+from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.problems.problem import Problem
 from tests.faults import BY_HAND, copied
 from tests.planting import Wrapped
 

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from jacbench import Problem, crew
-from jacbench.worker import Worker
+from jacbench import Problem
+from jacbench.running import backend_worker
+from jacbench.running.worker_process import Worker
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -44,7 +45,7 @@ class Watched(Worker):
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
     """Have every worker of a run counted, from none on."""
-    monkeypatch.setattr(crew, "Worker", Watched)
+    monkeypatch.setattr(backend_worker, "Worker", Watched)
     monkeypatch.setattr(Watched, "alive", set())
     monkeypatch.setattr(Watched, "started", [])
     monkeypatch.setattr(Watched, "most", 0)

@@ -16,15 +16,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jacbench import environment
+from jacbench.measuring import threads
 
-environment.pin(1)  # before NumPy is imported
+threads.pin(1)  # before NumPy is imported
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from jacbench import registry
+from jacbench.backend import registry
 from tests import faults, operator_faults
 from tests.contract.cells import CASES, INSTANCES, settled
 from tests.deviants import DEVIANTS, put_through, said

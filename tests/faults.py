@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import registry, tree
-from jacbench.backend import Method, Prepared, Target
-from jacbench.layout import Array
-from jacbench.problem import Problem
+from jacbench.backend import Method, Prepared, Target, registry
+from jacbench.core import tree
+from jacbench.core.arrays import Array
+from jacbench.problems.problem import Problem
 from tests.planting import Fault, Faults, Wrapped
 
 FAULTS = Faults()

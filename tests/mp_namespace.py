@@ -1,4 +1,4 @@
-"""The namespace of :mod:`jacbench.namespace` in 60 digits, and Jacobians by differences in it.
+"""The namespace of :mod:`jacbench.core.namespace` in 60 digits, and Jacobians by differences in it.
 
 Arrays are NumPy object arrays of mpmath numbers. They take NumPy's own operators, indexing and
 manipulation; each function works entry by entry. Floats are taken as the exact numbers that they
@@ -17,8 +17,8 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from jacbench import namespace, tree
-from jacbench.problem import Problem
+from jacbench.core import namespace, tree
+from jacbench.problems.problem import Problem
 
 DIGITS = 60
 STEP = "1e-20"
@@ -228,7 +228,7 @@ class MpNamespace(SimpleNamespace):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        told = "" if name in namespace.OPERATIONS else ", nor has jacbench.namespace"
+        told = "" if name in namespace.OPERATIONS else ", nor has jacbench.core.namespace"
         raise AttributeError(f"tests/mp_namespace.py has no operation {name!r}{told}: write it")
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jacbench_numpy.method import flat, parts
 
-from jacbench import tree
 from jacbench.backend import Method, Target
-from jacbench.layout import Array
+from jacbench.core import tree
+from jacbench.core.arrays import Array
 from tests.faults import BY_HAND, copied
 from tests.planting import Faults
 

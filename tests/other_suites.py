@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jacbench as jb
-from jacbench import JacbenchError, tree
+from jacbench import JacbenchError
+from jacbench.core import tree
 
 
 class Point(NamedTuple):

@@ -15,16 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import operators, problems, registry, tree
-from jacbench.backend import Method, Prepared, Target
-from jacbench.cell import Cell, Verdict
-from jacbench.evaluator import home
-from jacbench.layout import Array, Layout
-from jacbench.operators.operator import Sizes
-from jacbench.problem import Problem
-from jacbench.reference import Point, Reference, reference
-from jacbench.settle import refused, settle
-from jacbench.trial import Settled
+from jacbench import problems
+from jacbench.backend import Method, Prepared, Target, registry
+from jacbench.checking.checks import Settled
+from jacbench.checking.reference import Point, Reference, reference
+from jacbench.checking.verdict import refused, settle
+from jacbench.core import operators, tree
+from jacbench.core.arrays import Array
+from jacbench.core.cell import Cell, Verdict
+from jacbench.core.layouts import Layout
+from jacbench.core.operators.operator import Sizes
+from jacbench.problems.evaluator import home
+from jacbench.problems.problem import Problem
 from tests.contract.cells import INFO, INSTANCES
 
 # jax compiles for every shape anew; these differ in kind, and numpy's faults see all the others

@@ -18,23 +18,24 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jacbench import environment
+from jacbench.measuring import threads
 
 if __name__ == "__main__":
-    environment.pin(1)  # before NumPy is imported
+    threads.pin(1)  # before NumPy is imported
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from jacbench import problems, registry, tree
-from jacbench.backend import Target
-from jacbench.consensus import LIMIT as WITNESSES_AGREE
-from jacbench.errors import JacbenchError
-from jacbench.evaluator import Evaluator
-from jacbench.problem import Problem
-from jacbench.reference import reference
+from jacbench import problems
+from jacbench.backend import Target, registry
+from jacbench.checking.consensus import LIMIT as WITNESSES_AGREE
+from jacbench.checking.reference import reference
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
+from jacbench.problems.evaluator import Evaluator
+from jacbench.problems.problem import Problem
 from tests import mp_namespace
 
 COMPLEX_STEP, MPMATH, DIRECTIONS = "complex step", "mpmath", "directions"

@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.results import Run
+from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.results.run import Run
 
 FINGERPRINT: dict[str, Any] = {
     "machine": {

@@ -67,7 +67,7 @@ METHODS = {
     "raises an error that names paths": "faulty.tells-paths",
 }
 """What a method does, and the one that does it. Those in the tests that need another library (a
-changed default dtype, thread count or x64) are planted in tests/test_process_state.py."""
+changed default dtype, thread count or x64) are planted in tests/checking/test_process_state.py."""
 
 
 @dataclass(frozen=True)

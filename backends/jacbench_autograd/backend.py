@@ -23,7 +23,7 @@ from jacbench_autograd import (
 )
 
 if TYPE_CHECKING:
-    from jacbench.picking.given.spelling import Spelling
+    from jacbench.backend.user_code import Spelling
 
 
 class AutogradBackend(HostBackend):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from autograd.differential_operators import make_vjp
 
-from jacbench import layout, tree
 from jacbench.backend import Prepared, Target
-from jacbench.layout import Shape
+from jacbench.core import layouts, tree
+from jacbench.core.arrays import Shape
 from jacbench.structure.sample_methods import SumTrickMethod
 from jacbench_autograd.method import AutogradMethod, eye, output_basis, pulled_back, unary
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class BatchMethod(AutogradMethod):
@@ -23,7 +23,7 @@ class BatchMethod(AutogradMethod):
     def layout(self, target: Target) -> Layout:
         """Return y.shape + one sample's leaf.shape for each leaf."""
         del target
-        return layout.OUTPUT_BY_INPUT
+        return layouts.OUTPUT_BY_INPUT
 
 
 class SampleLoop(BatchMethod):

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from autograd.differential_operators import make_jvp, make_vjp
 
-from jacbench import layout, tree
 from jacbench.backend import Target
-from jacbench.errors import JacbenchError
-from jacbench.layout import Array
-from jacbench.structure import guard, sparsity
+from jacbench.core import layouts, tree
+from jacbench.core.arrays import Array
+from jacbench.core.errors import JacbenchError
+from jacbench.core.pattern import Pattern
+from jacbench.structure import compression_plan, guard
+from jacbench.structure.autotune import fastest
 from jacbench.structure.compression import Compression
-from jacbench.structure.fastest import fastest
 from jacbench.structure.guard import Structured, StructuredMethod
-from jacbench.structure.pattern import Pattern
-from jacbench.structure.verification import Products
+from jacbench.structure.pattern_check import Products
 from jacbench_autograd.method import AutogradMethod, same, unary
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 Pass: TypeAlias = Callable[[Any, Any], Any]
 """Takes x, and a list of more vectors; returns the products, stacked to (count, ...)."""
@@ -35,11 +35,11 @@ class Coloured(StructuredMethod, AutogradMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m, n)."""
         del target
-        return layout.MATRIX
+        return layouts.MATRIX
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern; try forward and back where both will do."""
-        plan = sparsity.plan(
+        plan = compression_plan.plan(
             target,
             products(target),
             before=before,
@@ -95,11 +95,11 @@ class ColouredCsr(Coloured):
                 f"{self.info.name} finds the pattern when it is prepared: its layout is that of "
                 "what prepare returns"
             )
-        return layout.sparse(target.pattern)
+        return layouts.sparse(target.pattern)
 
     def result_layout(self, pattern: Pattern) -> Layout | None:
         """Return (nnz,)."""
-        return layout.sparse(pattern)
+        return layouts.sparse(pattern)
 
     def arranged(self, compression: Compression) -> Callable[[Array], Array]:
         """Return what takes every entry of the stacked products from its place."""

@@ -12,13 +12,13 @@ import numpy as np
 from autograd.differential_operators import make_jvp, make_jvp_reversemode
 from autograd.misc.flatten import flatten
 
-from jacbench import layout, tree
 from jacbench.backend import Prepared, Target
+from jacbench.core import layouts, tree
 from jacbench_autograd.method import AutogradMethod, apart, unary
 from jacbench_autograd.methods import jacobian_of
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class JvpMethod(AutogradMethod):
@@ -27,7 +27,7 @@ class JvpMethod(AutogradMethod):
     def layout(self, target: Target) -> Layout:
         """Return y.shape: a jvp is one column."""
         del target
-        return layout.OUTPUT_BY_INPUT
+        return layouts.OUTPUT_BY_INPUT
 
 
 class MakeJvp(JvpMethod):

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import tree
 from jacbench.backend import Method, MethodInfo, Target
-from jacbench.layout import Array, Shape
+from jacbench.core import tree
+from jacbench.core.arrays import Array, Shape
 from jacbench_autograd import descriptor
 
 

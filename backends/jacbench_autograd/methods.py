@@ -13,12 +13,12 @@ import numpy as np
 from autograd.differential_operators import make_jvp, make_vjp
 from autograd.misc.flatten import flatten
 
-from jacbench import layout, tree
 from jacbench.backend import Prepared, Target
+from jacbench.core import layouts, tree
 from jacbench_autograd.method import AutogradMethod, eye, output_basis, pulled_back, unary
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class Jacobian(AutogradMethod):
@@ -28,7 +28,7 @@ class Jacobian(AutogradMethod):
 
     def layout(self, target: Target) -> Layout:
         """Return y.shape + x.shape for an array, y.shape + (n,) for a tree."""
-        return layout.OUTPUT_BY_INPUT if tree.is_leaf(target.x) else layout.OUTPUT_BY_COLUMNS
+        return layouts.OUTPUT_BY_INPUT if tree.is_leaf(target.x) else layouts.OUTPUT_BY_COLUMNS
 
     def prepare(self, target: Target) -> Prepared:
         """Build the operator; autograd traces it anew in every call."""
@@ -60,7 +60,7 @@ class VjpLoop(AutogradMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""
         del target
-        return layout.ROWS
+        return layouts.ROWS
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot vectors."""
@@ -79,7 +79,7 @@ class Jvp(AutogradMethod):
     def layout(self, target: Target) -> Layout:
         """Return (n,) + y.shape."""
         del target
-        return layout.COLUMNS
+        return layouts.COLUMNS
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot columns."""

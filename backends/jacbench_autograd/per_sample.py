@@ -14,16 +14,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from autograd.differential_operators import make_jvp, make_vjp
 
-from jacbench import tree
 from jacbench.backend import Target
-from jacbench.layout import Array
+from jacbench.core import tree
+from jacbench.core.arrays import Array
+from jacbench.core.pattern import Pattern
 from jacbench.structure import guard, samples
-from jacbench.structure.fastest import fastest
+from jacbench.structure.autotune import fastest
 from jacbench.structure.guard import Structured
-from jacbench.structure.pattern import Pattern
+from jacbench.structure.pattern_check import Products
+from jacbench.structure.probe_order import Side
 from jacbench.structure.sample_methods import PerSampleMethod
-from jacbench.structure.search import Side
-from jacbench.structure.verification import Products
 from jacbench_autograd import coloured
 from jacbench_autograd.method import AutogradMethod, eye, pulled_back, same, unary
 

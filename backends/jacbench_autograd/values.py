@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from autograd.differential_operators import make_vjp
 from autograd.tracer import getval
 
-from jacbench import layout, tree
 from jacbench.backend import Prepared, Target
+from jacbench.core import layouts, tree
 from jacbench_autograd.method import AutogradMethod, output_basis, pulled_back, unary
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class ValueAndVjpLoop(AutogradMethod):
@@ -21,7 +21,7 @@ class ValueAndVjpLoop(AutogradMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""
         del target
-        return layout.ROWS
+        return layouts.ROWS
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot vectors."""

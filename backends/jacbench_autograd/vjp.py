@@ -8,13 +8,13 @@ import numpy as np
 from autograd.differential_operators import make_vjp
 from autograd.misc.flatten import flatten
 
-from jacbench import layout, tree
 from jacbench.backend import Prepared, Target
+from jacbench.core import layouts, tree
 from jacbench_autograd.method import AutogradMethod, apart, unary
 from jacbench_autograd.methods import jacobian_of
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class VjpMethod(AutogradMethod):
@@ -23,7 +23,7 @@ class VjpMethod(AutogradMethod):
     def layout(self, target: Target) -> Layout:
         """Return leaf.shape for each leaf: a vjp has no rows."""
         del target
-        return layout.OUTPUT_BY_INPUT
+        return layouts.OUTPUT_BY_INPUT
 
 
 class MakeVjp(VjpMethod):

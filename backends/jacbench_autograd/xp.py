@@ -1,4 +1,4 @@
-"""The namespace of :mod:`jacbench.namespace` in HIPS autograd.
+"""The namespace of :mod:`jacbench.core.namespace` in HIPS autograd.
 
 ``autograd.numpy`` wraps every function of NumPy, but differentiates only those it knows. Of the
 others the derivative is silently zero (``concat``) or an error, so what is missing is written here

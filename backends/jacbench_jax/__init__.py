@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 
-from jacbench import cuda
 from jacbench.backend import Descriptor, MethodInfo
+from jacbench.measuring import cuda
 
 
 def cuda_devices() -> int:

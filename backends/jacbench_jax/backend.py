@@ -32,9 +32,9 @@ from jacbench_jax import model as models
 from jacbench_jax.method import UNTRACEABLE
 
 if TYPE_CHECKING:
-    from jacbench.graph_cut import GraphCut
-    from jacbench.model import Adapted, Inputs
-    from jacbench.picking.given.spelling import Spelling
+    from jacbench.backend.adapted import Adapted, Inputs
+    from jacbench.backend.graph_cut import GraphCut
+    from jacbench.backend.user_code import Spelling
 
 
 class JaxBackend(Backend):
@@ -80,7 +80,7 @@ class JaxBackend(Backend):
         """Switch on float64 and full-precision products; compute where Python calls.
 
         The size of XLA's thread pool is read from the environment when the client is made (see
-        :mod:`jacbench.environment`), so ``threads`` needs nothing here.
+        :mod:`jacbench.measuring.threads`), so ``threads`` needs nothing here.
         """
         del threads
         jax.config.update("jax_enable_x64", True)

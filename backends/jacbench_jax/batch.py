@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jacbench import tree
 from jacbench.backend import Chunking, Target
+from jacbench.core import tree
 from jacbench.structure.sample_methods import SumTrickMethod
 from jacbench_jax.method import beside, output_dtype
 from jacbench_jax.staged import Staged

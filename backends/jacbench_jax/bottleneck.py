@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from jacbench import layout, tree
 from jacbench.backend import Target, UnfitError
+from jacbench.core import layouts, tree
+from jacbench.core.pattern import Pattern
 from jacbench.structure import guard
+from jacbench.structure.bottleneck import Halves, halve
 from jacbench.structure.guard import Structured, StructuredMethod
-from jacbench.structure.halves import Halves, halve
-from jacbench.structure.pattern import Pattern
-from jacbench.structure.verification import Products
+from jacbench.structure.pattern_check import Products
 from jacbench_jax import coloured, guarded, host_product
 from jacbench_jax.method import JaxMethod
 from jacbench_jax.straight import Straight
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Factors(StructuredMethod, JaxMethod):
 
     def layout(self, target: Target) -> Layout:
         """Return (m, k) and (k, n), k being known once the function is traced."""
-        return layout.factored(split(target).halves.k)
+        return layouts.factored(split(target).halves.k)
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Trace, split, compute what is constant, compile the rest.
@@ -177,7 +177,7 @@ class Factors(StructuredMethod, JaxMethod):
 
     def known_layout(self, halves: Halves) -> Layout:
         """Return the layout for a middle of known size."""
-        return layout.factored(halves.k)
+        return layouts.factored(halves.k)
 
 
 class Bottleneck(Factors):
@@ -186,7 +186,7 @@ class Bottleneck(Factors):
     def layout(self, target: Target) -> Layout:
         """Return (m, n)."""
         del target
-        return layout.MATRIX
+        return layouts.MATRIX
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Compile all of it, or leave a product that is large to NumPy."""
@@ -208,7 +208,7 @@ class Bottleneck(Factors):
             left,
             call=lambda x: host_product.product(*left.call(x)),
             holding=holding,
-            layout=layout.MATRIX,
+            layout=layouts.MATRIX,
             notes={**left.notes, "product": "by NumPy, into large pages"},
         )
 
@@ -219,7 +219,7 @@ class Bottleneck(Factors):
     def known_layout(self, halves: Halves) -> Layout:
         """Return (m, n)."""
         del halves
-        return layout.MATRIX
+        return layouts.MATRIX
 
 
 FACTORS = Factors("jax.factors")

@@ -1,7 +1,7 @@
 """The Jacobian from as many tangents, or cotangents, as its sparsity pattern takes colours.
 
 The pattern is the user's own, that of asdex where it is installed and copes with the function, or
-found from products; see :mod:`jacbench.structure.sparsity`.
+found from products; see :mod:`jacbench.structure.compression_plan`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jacbench import layout, tree
 from jacbench.backend import Chunking, Target, UnfitError
-from jacbench.errors import JacbenchError
-from jacbench.scrub import one_line
-from jacbench.structure import guard, sparsity
+from jacbench.core import layouts, tree
+from jacbench.core.errors import JacbenchError
+from jacbench.core.pattern import Pattern
+from jacbench.core.redaction import one_line
+from jacbench.structure import compression_plan, guard
 from jacbench.structure.compression import Compression
+from jacbench.structure.compression_plan import Detection
 from jacbench.structure.guard import Structured, StructuredMethod
-from jacbench.structure.pattern import Pattern
+from jacbench.structure.pattern_check import Products
+from jacbench.structure.probe_order import shape_of
 from jacbench.structure.probing import Product
-from jacbench.structure.search import shape_of
-from jacbench.structure.sparsity import Detection
-from jacbench.structure.verification import Products
 from jacbench_jax import dependence, guarded
 from jacbench_jax.method import JaxMethod
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 EMBEDDED = 2**22
 """Bytes of vectors and places up to which they become constants of the executable.
@@ -56,12 +56,12 @@ class Coloured(StructuredMethod, JaxMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m, n)."""
         del target
-        return layout.MATRIX
+        return layouts.MATRIX
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern, compile the products and what puts them in place."""
         at = products_of(target)
-        plan = sparsity.plan(
+        plan = compression_plan.plan(
             target,
             [at(x) for x in (target.x, target.elsewhere) if x is not None],
             detection(target),
@@ -136,7 +136,7 @@ class ColouredCsr(Coloured):
 
     def result_layout(self, pattern: Pattern) -> Layout | None:
         """Return (nnz,)."""
-        return layout.sparse(pattern)
+        return layouts.sparse(pattern)
 
     def places(self, best: Compression) -> tuple[Any, ...]:
         """Return where each entry stands in the products."""
@@ -191,7 +191,7 @@ def given_layout(method: str, target: Target) -> Layout:
             f"{method} finds the pattern when it is prepared: its layout is that of what prepare "
             "returns"
         )
-    return layout.sparse(target.pattern)
+    return layouts.sparse(target.pattern)
 
 
 def _beside(target: Target, value: Any) -> Any:

@@ -11,7 +11,7 @@ import jax
 from jax.extend import source_info_util
 from jax.extend.core import Literal, jaxprs_in_params
 
-from jacbench.graph_cut import GraphCut
+from jacbench.backend.graph_cut import GraphCut
 
 
 def of(function: Callable[..., Any], x: Any, *constants: Any) -> tuple[GraphCut, ...]:

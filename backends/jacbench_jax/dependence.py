@@ -13,12 +13,12 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from jacbench import tree
 from jacbench.backend import Target, UnfitError
-from jacbench.layout import Array
+from jacbench.core import tree
+from jacbench.core.arrays import Array
+from jacbench.core.pattern import Pattern
 from jacbench.structure import dependence
 from jacbench.structure.dependence import Link, Links
-from jacbench.structure.pattern import Pattern
 from jacbench.structure.program import Program, Step
 from jacbench_jax import straight
 from jacbench_jax.straight import Straight

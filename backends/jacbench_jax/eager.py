@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from jacbench import layout
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench.core import layouts
 from jacbench_jax.method import JaxMethod, output_basis
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class EagerTransform(JaxMethod):
@@ -37,7 +37,7 @@ class VjpLoop(JaxMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""
         del target
-        return layout.ROWS
+        return layouts.ROWS
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot vectors."""

@@ -11,8 +11,8 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from jacbench.errors import JacbenchError
-from jacbench.model import Training
+from jacbench.backend.adapted import Training
+from jacbench.core.errors import JacbenchError
 from jacbench_jax.model import Leaves, Parts, Tap, tapped
 
 

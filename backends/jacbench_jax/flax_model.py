@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jacbench import tree
-from jacbench.model import Training
+from jacbench.backend.adapted import Training
+from jacbench.core import tree
 from jacbench_jax.model import Leaves, Parts, Tap, tapped
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from jacbench import memory
+from jacbench.measuring import memory
 
 ALIGNMENT = 64
 """Bytes to which memory has to be aligned for JAX to take it over as it is."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from jacbench import layout, tree
 from jacbench.backend import Chunking, Method, MethodInfo, Target
+from jacbench.core import layouts, tree
 from jacbench_jax import descriptor
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 UNTRACEABLE = (
@@ -42,7 +42,7 @@ class JaxMethod(Method):
     def layout(self, target: Target) -> Layout:
         """Return y.shape + leaf.shape for each leaf."""
         del target
-        return layout.OUTPUT_BY_INPUT
+        return layouts.OUTPUT_BY_INPUT
 
 
 def output_basis(target: Target, dtype: Any = None) -> jax.Array:

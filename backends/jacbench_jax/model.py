@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jacbench.backend import Backend
-from jacbench.errors import JacbenchError
-from jacbench.model import Adapted, Inputs, Training, one_or_tuple, selected
+from jacbench.backend.adapted import Adapted, Inputs, Training, one_or_tuple, selected
+from jacbench.core.errors import JacbenchError
 from jacbench_jax import MODEL_CLASSES
 from jacbench_jax.method import UNTRACEABLE
 

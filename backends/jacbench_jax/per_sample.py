@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jacbench import tree
 from jacbench.backend import Target
+from jacbench.core import tree
+from jacbench.core.pattern import Pattern
 from jacbench.structure import samples
 from jacbench.structure.guard import Structured
-from jacbench.structure.pattern import Pattern
+from jacbench.structure.pattern_check import Products
 from jacbench.structure.sample_methods import Apart, PerSampleMethod
-from jacbench.structure.verification import Products
 from jacbench_jax import coloured, dependence, guarded
 from jacbench_jax.method import JaxMethod, output_dtype
 

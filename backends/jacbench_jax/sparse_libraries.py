@@ -19,18 +19,18 @@ import numpy as np
 from jax.experimental.sparse import BCOO
 from jax.flatten_util import ravel_pytree
 
-from jacbench import layout
 from jacbench.backend import Target, UnfitError
-from jacbench.structure import compression, sparsity
+from jacbench.core import layouts
+from jacbench.core.pattern import Pattern
+from jacbench.structure import compression, compression_plan
 from jacbench.structure.guard import Structured, StructuredMethod
-from jacbench.structure.pattern import Pattern
-from jacbench.structure.verification import Products
+from jacbench.structure.pattern_check import Products
 from jacbench_jax import coloured, guarded
 from jacbench_jax.staged import Staged
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
-    from jacbench.problem import Problem
+    from jacbench.backend.method import ProblemFacts
+    from jacbench.core.layouts import Layout
 
 INSTALL = 'pip install "jacbench[sparse]"'
 
@@ -43,7 +43,7 @@ class Library(StructuredMethod, Staged):
         self.module = module
 
     def unsupported(
-        self, problem: Problem | None, operator: str, device: str, dtype: str
+        self, problem: ProblemFacts | None, operator: str, device: str, dtype: str
     ) -> str | None:
         """Say how to get a library that is not installed."""
         reason = super().unsupported(problem, operator, device, dtype)
@@ -77,7 +77,7 @@ class Library(StructuredMethod, Staged):
             return added(terms) - one, added(jnp.abs(terms)) + jnp.abs(one)
 
         made = Structured(
-            layout=layout.sparse(pattern),
+            layout=layouts.sparse(pattern),
             notes=plan.notes,
             everywhere=plan.everywhere,
             pattern=pattern,
@@ -96,18 +96,18 @@ class Library(StructuredMethod, Staged):
         return coloured.products_of(target)
 
     @abstractmethod
-    def plan(self, target: Target, before: Pattern | None) -> sparsity.Plan:
+    def plan(self, target: Target, before: Pattern | None) -> compression_plan.Plan:
         """Return the pattern, checked."""
 
 
 class Asdex(Library):
     """asdex: its own pattern by tracing, its own colouring, products and decompression."""
 
-    def plan(self, target: Target, before: Pattern | None) -> sparsity.Plan:
+    def plan(self, target: Target, before: Pattern | None) -> compression_plan.Plan:
         """Take the pattern that is given, else asdex's own alone."""
         detect = [("asdex", lambda: coloured.traced_pattern(target))]
         points = coloured.products(target)
-        return sparsity.plan(target, points, detect, probe=False, before=before)
+        return compression_plan.plan(target, points, detect, probe=False, before=before)
 
     def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Colour by asdex, which chooses between rows and columns; its data are in CSR order."""
@@ -138,10 +138,10 @@ class Asdex(Library):
 class Sparsejac(Library):
     """sparsejac: given a pattern, its colouring by NetworkX, ``jacfwd`` or ``jacrev``."""
 
-    def plan(self, target: Target, before: Pattern | None) -> sparsity.Plan:
+    def plan(self, target: Target, before: Pattern | None) -> compression_plan.Plan:
         """Find the pattern, since sparsejac does not."""
         at = coloured.products_of(target)
-        return sparsity.plan(
+        return compression_plan.plan(
             target,
             [at(x) for x in (target.x, target.elsewhere) if x is not None],
             coloured.detection(target),

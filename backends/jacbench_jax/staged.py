@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jacbench import layout
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench.core import layouts
 from jacbench_jax.method import JaxMethod, first_ready, input_basis, output_basis
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 MAP_BATCH = 32
 """Rows that ``jax.map-vjp`` computes at once where no chunk size is asked for."""
@@ -79,7 +79,7 @@ class Linearize(Staged):
     def layout(self, target: Target) -> Layout:
         """Return (n,) + y.shape."""
         del target
-        return layout.COLUMNS
+        return layouts.COLUMNS
 
     def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Linearise once, push all columns."""
@@ -99,7 +99,7 @@ class MapVjp(Staged):
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""
         del target
-        return layout.ROWS
+        return layouts.ROWS
 
     def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Pull back batch by batch."""

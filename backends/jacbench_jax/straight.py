@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from jacbench import tree
 from jacbench.backend import Target
+from jacbench.core import tree
 from jacbench.structure.program import Program, Step, Value
 
 WRITTEN_OUT = 400

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jacbench import layout, tree
 from jacbench.backend import Target
+from jacbench.core import layouts, tree
 from jacbench_jax.method import output_basis
 from jacbench_jax.staged import Staged
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class WithAux(Staged):
@@ -45,7 +45,7 @@ class ValueAndVjp(Staged):
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""
         del target
-        return layout.ROWS
+        return layouts.ROWS
 
     def to_compile(self, target: Target) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Evaluate once, pull back all rows."""

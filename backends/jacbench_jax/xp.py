@@ -1,4 +1,4 @@
-"""The namespace of :mod:`jacbench.namespace` in JAX: all of it is JAX's own."""
+"""The namespace of :mod:`jacbench.core.namespace` in JAX: all of it is JAX's own."""
 # ruff: noqa: A001 - the standard's names are some of Python's own
 
 from __future__ import annotations

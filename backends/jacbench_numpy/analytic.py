@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jacbench import tree
 from jacbench.backend import Prepared, Target
-from jacbench.layout import Array
+from jacbench.core import tree
+from jacbench.core.arrays import Array
 from jacbench_numpy.method import NumpyMethod, ProductMethod, flat, parts
 
 if TYPE_CHECKING:
-    from jacbench.problem import Problem
+    from jacbench.backend.method import ProblemFacts
 
 
 class HandWritten(NumpyMethod):
     """A method that needs a hand-written Jacobian."""
 
     def unsupported(
-        self, problem: Problem | None, operator: str, device: str, dtype: str
+        self, problem: ProblemFacts | None, operator: str, device: str, dtype: str
     ) -> str | None:
         """Refuse a problem that has none."""
         if problem is None or problem.jacobian is None:

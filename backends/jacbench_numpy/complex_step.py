@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import tree
 from jacbench.backend import Prepared, Target
+from jacbench.core import tree
 from jacbench_numpy.method import NumpyMethod, ProductMethod
 
 STEP = 1e-20

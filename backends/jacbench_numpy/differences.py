@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jacbench import tree
 from jacbench.backend import Prepared, Target
-from jacbench.layout import Array
+from jacbench.core import tree
+from jacbench.core.arrays import Array
 from jacbench_numpy.method import NumpyMethod, ProductMethod, flat, parts
 
 if TYPE_CHECKING:
-    from jacbench.problem import Problem
+    from jacbench.backend.method import ProblemFacts
 
 
 class Difference(NumpyMethod):
     """A method that computes the function at two points and divides."""
 
     def unsupported(
-        self, problem: Problem | None, operator: str, device: str, dtype: str
+        self, problem: ProblemFacts | None, operator: str, device: str, dtype: str
     ) -> str | None:
         """Refuse a cut, and a step that would cross a kink: a difference of two functions."""
         if problem is not None and problem.stops_gradient:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jacbench import layout, tree
 from jacbench.backend import Method, MethodInfo, Target
-from jacbench.layout import Array
+from jacbench.core import layouts, tree
+from jacbench.core.arrays import Array
 from jacbench_numpy import descriptor
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class NumpyMethod(Method):
@@ -24,7 +24,7 @@ class NumpyMethod(Method):
     def layout(self, target: Target) -> Layout:
         """Return (m, n), over the rows and columns of the operator."""
         del target
-        return layout.MATRIX
+        return layouts.MATRIX
 
 
 class ProductMethod(NumpyMethod):
@@ -33,7 +33,7 @@ class ProductMethod(NumpyMethod):
     def layout(self, target: Target) -> Layout:
         """Return leaf.shape for each leaf, or y.shape."""
         del target
-        return layout.OUTPUT_BY_INPUT
+        return layouts.OUTPUT_BY_INPUT
 
 
 def flat(value: Any) -> Array:

@@ -1,4 +1,4 @@
-"""The namespace of :mod:`jacbench.namespace` in NumPy, right under the complex step.
+"""The namespace of :mod:`jacbench.core.namespace` in NumPy, right under the complex step.
 
 The complex step evaluates a real function at ``x + ih`` with h so small that h^2 vanishes, and
 reads the derivative off the imaginary part [1]_. So each function here must be the analytic

@@ -7,8 +7,8 @@ import importlib.util
 import re
 from pathlib import Path
 
-from jacbench import cuda
 from jacbench.backend import Descriptor, MethodInfo
+from jacbench.measuring import cuda
 
 
 def cuda_devices() -> int:

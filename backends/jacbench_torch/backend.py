@@ -35,9 +35,9 @@ from jacbench_torch import (
 from jacbench_torch import model as models
 
 if TYPE_CHECKING:
-    from jacbench.graph_cut import GraphCut
-    from jacbench.model import Adapted, Inputs
-    from jacbench.picking.given.spelling import Spelling
+    from jacbench.backend.adapted import Adapted, Inputs
+    from jacbench.backend.graph_cut import GraphCut
+    from jacbench.backend.user_code import Spelling
 
 DTYPES = {
     "float64": torch.float64,

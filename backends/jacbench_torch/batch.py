@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch.func import jacfwd, jacrev, vmap
 
-from jacbench import tree
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench.core import tree
 from jacbench.structure.sample_methods import SumTrickMethod
 from jacbench_torch.isolation import BOTH
 from jacbench_torch.method import TorchMethod, detached, gradients, prepared, rows, without_graph

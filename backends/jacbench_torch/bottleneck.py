@@ -15,13 +15,13 @@ import torch
 from torch.func import jvp, vjp, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from jacbench import layout, tree
 from jacbench.backend import Target, UnfitError
+from jacbench.core import layouts, tree
+from jacbench.core.pattern import Pattern
 from jacbench.structure import guard
+from jacbench.structure.bottleneck import Halves, halve
 from jacbench.structure.guard import Structured, StructuredMethod
-from jacbench.structure.halves import Halves, halve
-from jacbench.structure.pattern import Pattern
-from jacbench.structure.verification import Products
+from jacbench.structure.pattern_check import Products
 from jacbench_torch import coloured, dependence, host_memory
 from jacbench_torch.method import TorchMethod, detached, gradients, prepared, unary
 from jacbench_torch.one_factor import told_its_tangent
@@ -29,7 +29,7 @@ from jacbench_torch.straight import Straight
 from jacbench_torch.thin import transpose_constants
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 Factor = torch.Tensor
 
@@ -209,7 +209,7 @@ class Factors(StructuredMethod, TorchMethod):
 
     def layout(self, target: Target) -> Layout:
         """Return (m, k) and (k, n), k being known once the function is recorded."""
-        return layout.factored(Chain(target).halves.k)
+        return layouts.factored(Chain(target).halves.k)
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Record, split, compute what is constant, check the derivative."""
@@ -243,7 +243,7 @@ class Factors(StructuredMethod, TorchMethod):
 
     def known_layout(self, halves: Halves) -> Layout:
         """Return the layout for a middle of known size."""
-        return layout.factored(halves.k)
+        return layouts.factored(halves.k)
 
 
 class Bottleneck(Factors):
@@ -252,7 +252,7 @@ class Bottleneck(Factors):
     def layout(self, target: Target) -> Layout:
         """Return (m, n)."""
         del target
-        return layout.MATRIX
+        return layouts.MATRIX
 
     def result(self, transposed: Factor, Jh: Factor, halves: Halves) -> Any:
         """Multiply."""
@@ -262,7 +262,7 @@ class Bottleneck(Factors):
     def known_layout(self, halves: Halves) -> Layout:
         """Return (m, n)."""
         del halves
-        return layout.MATRIX
+        return layouts.MATRIX
 
 
 METHODS = (Bottleneck("torch.bottleneck"), Factors("torch.factors"))

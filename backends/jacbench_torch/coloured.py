@@ -16,16 +16,16 @@ import torch
 from torch.autograd import forward_ad
 from torch.func import jvp, vmap
 
-from jacbench import layout, tree
 from jacbench.backend import Chunking, Target
-from jacbench.errors import JacbenchError
-from jacbench.structure import guard, sparsity
+from jacbench.core import layouts, tree
+from jacbench.core.errors import JacbenchError
+from jacbench.core.pattern import Pattern
+from jacbench.structure import compression_plan, guard
+from jacbench.structure.autotune import fastest
 from jacbench.structure.compression import Compression
-from jacbench.structure.fastest import fastest
 from jacbench.structure.guard import Structured, StructuredMethod
-from jacbench.structure.pattern import Pattern
+from jacbench.structure.pattern_check import Products
 from jacbench.structure.probing import Product
-from jacbench.structure.verification import Products
 from jacbench_torch import dependence
 from jacbench_torch.isolation import gradients_on, own
 from jacbench_torch.method import (
@@ -39,7 +39,7 @@ from jacbench_torch.method import (
 )
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 Pass: TypeAlias = Callable[[Any, Any], torch.Tensor]
 """Takes x, and one more vector or None; returns the products, stacked to (count, ...)."""
@@ -53,11 +53,11 @@ class Coloured(StructuredMethod, TorchMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m, n)."""
         del target
-        return layout.MATRIX
+        return layouts.MATRIX
 
     def structured(self, target: Target, before: Pattern | None = None) -> Structured:
         """Find and check the pattern; try the passes and keep the fastest."""
-        plan = sparsity.plan(
+        plan = compression_plan.plan(
             target,
             products(target),
             dependence.detection(target),
@@ -123,11 +123,11 @@ class ColouredCsr(Coloured):
                 f"{self.info.name} finds the pattern when it is prepared: its layout is that of "
                 "what prepare returns"
             )
-        return layout.sparse(target.pattern)
+        return layouts.sparse(target.pattern)
 
     def result_layout(self, pattern: Pattern) -> Layout | None:
         """Return (nnz,)."""
-        return layout.sparse(pattern)
+        return layouts.sparse(pattern)
 
     def arranged(
         self, compression: Compression, target: Target

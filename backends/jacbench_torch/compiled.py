@@ -31,7 +31,7 @@ from jacbench_torch import declines
 from jacbench_torch.method import TorchMethod, prepared
 
 if TYPE_CHECKING:
-    from jacbench.problem import Problem
+    from jacbench.backend.method import ProblemFacts
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _serial = itertools.count()
@@ -46,7 +46,7 @@ class Compiled(TorchMethod):
         self.chunking = chunking
 
     def unsupported(
-        self, problem: Problem | None, operator: str, device: str, dtype: str
+        self, problem: ProblemFacts | None, operator: str, device: str, dtype: str
     ) -> str | None:
         """Say what Inductor would lack on this machine."""
         reason = super().unsupported(problem, operator, device, dtype)

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from jacbench import tree
 from jacbench.backend import Target, UnfitError
+from jacbench.core import tree
+from jacbench.core.pattern import Pattern
 from jacbench.structure import dependence
+from jacbench.structure.compression_plan import Detection
 from jacbench.structure.dependence import Link, Links
-from jacbench.structure.pattern import Pattern
 from jacbench.structure.program import Step
-from jacbench.structure.sparsity import Detection
 from jacbench_torch.straight import Straight, name_of
 
 ELEMENTWISE = frozenset(

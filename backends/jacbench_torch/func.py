@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch.func import jacfwd, jacrev, jvp, linearize, vjp, vmap
 
-from jacbench import layout
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench.core import layouts
 from jacbench_torch.isolation import BOTH
 from jacbench_torch.method import TorchMethod, input_basis, output_basis, prepared, unary
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class VmapVjp(TorchMethod):
@@ -27,7 +27,7 @@ class VmapVjp(TorchMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""
         del target
-        return layout.ROWS
+        return layouts.ROWS
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot rows."""
@@ -50,7 +50,7 @@ class VmapJvp(TorchMethod):
     def layout(self, target: Target) -> Layout:
         """Return (n,) + y.shape."""
         del target
-        return layout.COLUMNS
+        return layouts.COLUMNS
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot columns."""
@@ -76,7 +76,7 @@ class Linearize(TorchMethod):
     def layout(self, target: Target) -> Layout:
         """Return (n,) + y.shape."""
         del target
-        return layout.COLUMNS
+        return layouts.COLUMNS
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot columns."""

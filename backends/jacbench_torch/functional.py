@@ -9,8 +9,8 @@ from typing import Any
 
 from torch.autograd.functional import jacobian
 
-from jacbench import tree
 from jacbench.backend import Prepared, Target
+from jacbench.core import tree
 from jacbench_torch.isolation import BACK, NEITHER, tracked
 from jacbench_torch.method import TorchMethod, of_leaves, prepared, unary
 

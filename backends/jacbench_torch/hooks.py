@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from jacbench import layout
 from jacbench.backend import Prepared, Target
-from jacbench.errors import JacbenchError
+from jacbench.core import layouts
+from jacbench.core.errors import JacbenchError
 from jacbench_torch.method import TorchMethod, output_basis, prepared
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
-    from jacbench.problem import Problem
+    from jacbench.backend.method import ProblemFacts
+    from jacbench.core.layouts import Layout
 
 _NO_INTERMEDIATE = (
     "takes derivatives by an intermediate value, and this problem names none: see Problem at"
@@ -44,10 +44,10 @@ class ByIntermediate(TorchMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m,) + Z.shape."""
         del target
-        return layout.ROWS
+        return layouts.ROWS
 
     def unsupported(
-        self, problem: Problem | None, operator: str, device: str, dtype: str
+        self, problem: ProblemFacts | None, operator: str, device: str, dtype: str
     ) -> str | None:
         """Decline whatever has no intermediate value."""
         reason = super().unsupported(problem, operator, device, dtype)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from jacbench import memory
+from jacbench.measuring import memory
 
 LARGE = memory.ALWAYS_FRESH
 """Bytes of a result from which this pays for certain."""

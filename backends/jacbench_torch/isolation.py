@@ -13,22 +13,29 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import compress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch.autograd import forward_ad
 
-from jacbench import tree
-from jacbench.backend import Prepared, Target
-from jacbench.errors import JacbenchError
-from jacbench.scrub import one_line
+from jacbench.backend import MethodInfo, Prepared, Target
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
+from jacbench.core.redaction import one_line
 from jacbench.structure.guard import Guarded
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
-    from jacbench_torch.method import TorchMethod
+    from jacbench.core.layouts import Layout
 
-M = TypeVar("M", bound="TorchMethod")
+M = TypeVar("M", bound="_Differentiable")
+
+
+class _Differentiable(Protocol):
+    """What is read of a method of torch's."""
+
+    info: MethodInfo
+    differentiable: frozenset[str]
+
 
 NEITHER: frozenset[str] = frozenset()
 BACK = NEITHER | {"reverse"}
@@ -79,7 +86,7 @@ def isolated(prepare: Callable[[M, Target], Prepared]) -> Callable[[M, Target], 
 class _Guard:
     """A guarded call that is kept apart: it says, as a guard does, what layout its result has."""
 
-    def __init__(self, guarded: Any, like: Any, method: TorchMethod) -> None:
+    def __init__(self, guarded: Any, like: Any, method: _Differentiable) -> None:
         self._guarded = guarded
         self.answer = _apart(guarded.answer, like, method, _of_answer)
 
@@ -101,7 +108,7 @@ def _of_answer(change: Callable[[Any], Any], answer: tuple[Any, Any]) -> tuple[A
 def _apart(
     call: Callable[[Any], Any],
     like: Any,
-    method: TorchMethod,
+    method: _Differentiable,
     mapped: Callable[[Callable[[Any], Any], Any], Any] = tree.map_leaves,
 ) -> Callable[[Any], Any]:
     """Return ``call`` kept apart; ``mapped`` changes every tensor of what it returns."""
@@ -124,7 +131,7 @@ def _apart(
 def _within_a_graph(
     call: Callable[[Any], Any],
     x: Any,
-    method: TorchMethod,
+    method: _Differentiable,
     mapped: Callable[[Callable[[Any], Any], Any], Any],
 ) -> Any:
     """Call within the graph that x is part of, or put the refusal to go further into that graph."""
@@ -165,20 +172,20 @@ class _Refusing(torch.autograd.Function):
         raise JacbenchError(ctx.told)
 
 
-def _refuse_if_inside(x: Any, method: TorchMethod, exc: RuntimeError) -> None:
+def _refuse_if_inside(x: Any, method: _Differentiable, exc: RuntimeError) -> None:
     """Raise the line for what torch refuses in the middle of another derivative or map."""
     if tracked(x) or transformed(x):
         raise JacbenchError(f"{_not_inside(method)}; torch says: {one_line(exc, 120)}") from exc
 
 
-def _not_inside(method: TorchMethod) -> str:
+def _not_inside(method: _Differentiable) -> str:
     return (
         f"{method.info.name}: x is being mapped or differentiated by torch already, and this "
         f"method does not work inside of that: take {_instead(method)}"
     )
 
 
-def _instead(method: TorchMethod) -> str:
+def _instead(method: _Differentiable) -> str:
     return GOES_THROUGH.get(method.info.operator, GOES_THROUGH["jacobian"])
 
 

@@ -11,8 +11,8 @@ import torch
 from torch.autograd import forward_ad
 from torch.func import jacfwd, jvp, linearize
 
-from jacbench import tree
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench.core import tree
 from jacbench_torch.isolation import BACK, BOTH, tracked
 from jacbench_torch.method import TorchMethod, of_leaves, prepared, unary, without_graph
 

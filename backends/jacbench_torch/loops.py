@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from jacbench import layout, tree
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench.core import layouts, tree
 from jacbench_torch.method import TorchMethod, output_basis, prepared
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class OneGraph(TorchMethod):
@@ -22,7 +22,7 @@ class OneGraph(TorchMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""
         del target
-        return layout.ROWS
+        return layouts.ROWS
 
     @abstractmethod
     def pull(self, y: torch.Tensor, leaves: list[torch.Tensor], basis: Any) -> list[torch.Tensor]:

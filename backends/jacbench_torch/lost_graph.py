@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from jacbench import tree
-from jacbench.graph_cut import GraphCut
+from jacbench.backend.graph_cut import GraphCut
+from jacbench.core import tree
 from jacbench_torch.isolation import gradients_on, own, transformed
 
 _TO_PYTHON = {

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from jacbench import layout, tree
 from jacbench.backend import Method, MethodInfo, Prepared, Target
+from jacbench.core import layouts, tree
 from jacbench_torch import descriptor
 from jacbench_torch.isolation import NEITHER, isolated, tracked
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 def info(name: str) -> MethodInfo:
@@ -37,7 +37,7 @@ class TorchMethod(Method):
     def __init_subclass__(cls) -> None:
         """Keep what a method prepares apart from what surrounds its call, whoever wrote it."""
         super().__init_subclass__()
-        cls.prepare = isolated(cls.prepare)  # type: ignore[assignment,method-assign]
+        cls.prepare = isolated(cls.prepare)  # type: ignore[assignment,method-assign,type-var]
 
     def __init__(self, name: str) -> None:
         self.info = info(name)
@@ -45,7 +45,7 @@ class TorchMethod(Method):
     def layout(self, target: Target) -> Layout:
         """Return y.shape + leaf.shape for each leaf."""
         del target
-        return layout.OUTPUT_BY_INPUT
+        return layouts.OUTPUT_BY_INPUT
 
 
 def unary(target: Target) -> Callable[[Any], Any]:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.func import functional_call
 
-from jacbench import tree
-from jacbench.errors import JacbenchError
-from jacbench.model import Adapted, Inputs, Training, one_or_tuple, selected
+from jacbench.backend.adapted import Adapted, Inputs, Training, one_or_tuple, selected
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
 
 Tap: TypeAlias = Callable[[str, Any], Any]
 
@@ -88,7 +88,7 @@ def _draws(layer: torch.nn.Module) -> bool:
 
 
 class _Function:
-    """``f(x, *constants, tap=None)``; see :class:`jacbench.model.Adapted`."""
+    """``f(x, *constants, tap=None)``; see :class:`jacbench.problems.from_model.Adapted`."""
 
     def __init__(
         self,

@@ -17,15 +17,15 @@ from typing import Any, TypeAlias
 import torch
 from torch.func import jvp, vmap
 
-from jacbench import tree
 from jacbench.backend import Chunking, Target
+from jacbench.core import tree
+from jacbench.core.pattern import Pattern
 from jacbench.structure import guard, samples
-from jacbench.structure.fastest import fastest
+from jacbench.structure.autotune import fastest
 from jacbench.structure.guard import Structured
-from jacbench.structure.pattern import Pattern
+from jacbench.structure.pattern_check import Products
+from jacbench.structure.probe_order import Side
 from jacbench.structure.sample_methods import PerSampleMethod
-from jacbench.structure.search import Side
-from jacbench.structure.verification import Products
 from jacbench_torch import coloured, dependence
 from jacbench_torch.method import (
     TorchMethod,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jacbench.picking.given.spelling import Spelling
-from jacbench.picking.recipes import BLOCKS, ONCE, Paste, Recipe, indented, of_array, written
+from jacbench.backend.recipes import BLOCKS, ONCE, Paste, Recipe, indented, of_array, written
+from jacbench.backend.user_code import Spelling
 
 IMPORTS = {"torch": "import torch"}
 

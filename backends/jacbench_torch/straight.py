@@ -17,9 +17,9 @@ import torch
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from jacbench import tree
 from jacbench.backend import Target, UnfitError
-from jacbench.scrub import one_line
+from jacbench.core import tree
+from jacbench.core.redaction import one_line
 from jacbench.structure.program import Program, Step, Value
 from jacbench_torch import declines
 from jacbench_torch.method import of_leaves

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.func import jacfwd, jacrev, vjp, vmap
 
-from jacbench import layout, tree
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench.core import layouts, tree
 from jacbench_torch.isolation import BOTH
 from jacbench_torch.method import (
     TorchMethod,
@@ -25,7 +25,7 @@ from jacbench_torch.method import (
 )
 
 if TYPE_CHECKING:
-    from jacbench.layout import Layout
+    from jacbench.core.layouts import Layout
 
 
 class JacobianAux(TorchMethod):
@@ -77,7 +77,7 @@ class ValueAndVmapVjp(TorchMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""
         del target
-        return layout.ROWS
+        return layouts.ROWS
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot rows."""
@@ -98,7 +98,7 @@ class ValueAndGradLoop(TorchMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m,) + leaf.shape for each leaf."""
         del target
-        return layout.ROWS
+        return layouts.ROWS
 
     def prepare(self, target: Target) -> Prepared:
         """Make the one-hot vectors."""

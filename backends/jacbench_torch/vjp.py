@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch.func import jacrev, vjp
 
-from jacbench import tree
 from jacbench.backend import Chunking, Prepared, Target
+from jacbench.core import tree
 from jacbench_torch.isolation import BACK, BOTH, tracked
 from jacbench_torch.method import (
     TorchMethod,

@@ -1,4 +1,4 @@
-"""The namespace of :mod:`jacbench.namespace` in PyTorch.
+"""The namespace of :mod:`jacbench.core.namespace` in PyTorch.
 
 Most names are torch's own functions, which take ``axis`` and ``keepdims`` for ``dim`` and
 ``keepdim``. Those written out here are what torch spells, defaults or restricts differently.

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from interleaved import Ratio
 
-from jacbench import problems, registry
-from jacbench.cell import Verdict
+from jacbench import problems
+from jacbench.backend import registry
+from jacbench.core.cell import Verdict
 from jacbench.picking.answer import Answer
-from jacbench.problem import Problem
+from jacbench.problems.problem import Problem
 
 from . import cases
 from .apart import Hold

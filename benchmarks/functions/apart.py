@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from jacbench import environment
+from jacbench.measuring import threads
 
 Hold = Callable[[Iterable[str]], None]
 """Says who is in hand from now on, in case it ends the process."""
@@ -89,7 +89,7 @@ class Apart:
 
 
 def _begin(setup: Callable[[], object]) -> None:
-    environment.die_with_parent()
+    threads.die_with_parent()
     setup()
 
 

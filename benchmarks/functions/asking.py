@@ -9,8 +9,8 @@ from typing import Any
 
 import jacbench
 from jacbench import problems
+from jacbench.core.tree import Tree
 from jacbench.picking.answer import Answer
-from jacbench.tree import Tree
 
 from . import cases
 

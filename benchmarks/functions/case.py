@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import registry, tree
-from jacbench.problem import Problem
-from jacbench.tree import Tree
+from jacbench.backend import registry
+from jacbench.core import tree
+from jacbench.core.tree import Tree
+from jacbench.problems.problem import Problem
 
 FAMILIES = (
     *("small", "tall", "wide", "square", "per sample", "banded", "stencil", "bottleneck"),

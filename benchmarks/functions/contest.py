@@ -17,11 +17,12 @@ import interleaved
 import numpy as np
 from interleaved import Ratio
 
-from jacbench import registry, selection, tree
-from jacbench.backend import Target
-from jacbench.errors import JacbenchError
-from jacbench.harness import Harness, Limits
-from jacbench.problem import Problem
+from jacbench.backend import Target, registry
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
+from jacbench.problems.problem import Problem
+from jacbench.running import selection
+from jacbench.running.prepared_cells import Harness, Limits
 
 from .apart import Hold, no_one
 from .case import Case

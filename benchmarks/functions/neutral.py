@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jacbench.problem import Namespace
+from jacbench.core.function_types import Namespace
 
 from .case import Case, draw, neutral, weights
 

@@ -29,9 +29,9 @@ def compare(
     Works on files of plain pytest-benchmark too. The exit status is 1 where a cell became wrong,
     or slower, or needs more than the policy allows. In CI, jacbench gate decides about times.
     """
-    from jacbench import comparison_table  # noqa: PLC0415
-    from jacbench import policy as policies  # noqa: PLC0415
-    from jacbench.comparison import compare as compared  # noqa: PLC0415
+    from jacbench.comparing.comparison import compare as compared  # noqa: PLC0415
+    from jacbench.reporting import comparison_table  # noqa: PLC0415
+    from jacbench.results import policy as policies  # noqa: PLC0415
 
     output.writable(json_file)
     chosen = policies.DEFAULT if policy is None else policies.read(policy)

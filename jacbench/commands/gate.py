@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jacbench.commands import options, output
-from jacbench.errors import JacbenchError
+from jacbench.core.errors import JacbenchError
 
 if TYPE_CHECKING:
     from jacbench.gating.gate import Asked, GateRun
@@ -153,10 +153,10 @@ def gate(
     Two environments (--base-python) or two commits (--base-ref) are measured side by side, in
     turns, on this machine; no time is ever compared with a stored one.
     """
-    from jacbench.gating import operation  # noqa: PLC0415
+    from jacbench.gating import run_gate  # noqa: PLC0415
     from jacbench.gating.gate import Asked  # noqa: PLC0415
     from jacbench.gating.settings import GateSettings  # noqa: PLC0415
-    from jacbench.progress import shown  # noqa: PLC0415
+    from jacbench.running.progress import shown  # noqa: PLC0415
 
     output.writable(json_file)
     if markdown is not None:
@@ -179,11 +179,11 @@ def gate(
     }
     if self_test:
         _no_sides(base_python, head_python, base_ref, head_ref, policy, output_folder)
-        asked = Asked(what=what or operation.DEFAULT, threads=threads, **chosen)
+        asked = Asked(what=what or run_gate.DEFAULT, threads=threads, **chosen)
         _self_test(asked, settings, pairs, cells, neighbours, markdown, json_file)
         return
     with shown(output.console(stderr=True)) as progress:
-        done = operation.gate(
+        done = run_gate.gate(
             *(what or ()),
             base_python=base_python,
             head_python=head_python,
@@ -213,13 +213,13 @@ def _no_sides(*given: object) -> None:
 
 
 def _report(done: GateRun, markdown: Path | None, json_file: str | None) -> None:
-    from jacbench.gating import report  # noqa: PLC0415
+    from jacbench.reporting import gate_report  # noqa: PLC0415
 
     if markdown is not None:
-        _append(markdown, report.markdown(done))
+        _append(markdown, gate_report.markdown(done))
     if not output.printed_as_json(done.to_json(), json_file):
         console = output.console()
-        console.print(report.terminal(done, console))
+        console.print(gate_report.terminal(done, console))
         if done.path is not None:
             console.print(f"results: {done.path}", highlight=False, markup=False, soft_wrap=True)
 
@@ -233,10 +233,11 @@ def _self_test(
     markdown: Path | None,
     json_file: str | None,
 ) -> None:
-    from jacbench.gating import selftest, selftest_report  # noqa: PLC0415
+    from jacbench.core.interrupts import counted_interrupts  # noqa: PLC0415
+    from jacbench.gating import selftest  # noqa: PLC0415
     from jacbench.gating.measurement import INTERRUPTED  # noqa: PLC0415
-    from jacbench.interrupts import counted_interrupts  # noqa: PLC0415
-    from jacbench.progress import shown  # noqa: PLC0415
+    from jacbench.reporting import selftest_report  # noqa: PLC0415
+    from jacbench.running.progress import shown  # noqa: PLC0415
 
     def save(found: Any) -> None:
         # After each repetition: hours of measuring must not be lost to an interrupt.

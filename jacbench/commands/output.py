@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jacbench.errors import JacbenchError
+from jacbench.core.errors import JacbenchError
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from jacbench.commands import options, output
-from jacbench.markup import printable
+from jacbench.reporting.markup import printable
 
 Name = Annotated[
     str, typer.Argument(metavar="FILE.py:NAME", help="Your function; or package.module:NAME.")
@@ -88,8 +88,8 @@ def pick(
 
     x comes from the file (x = ..., or a function inputs()), from --shape or from --input.
     """
-    from jacbench.picking import operation  # noqa: PLC0415
-    from jacbench.picking.given.asking import Asked  # noqa: PLC0415
+    from jacbench.picking import pick as operation  # noqa: PLC0415
+    from jacbench.picking.loading.function_request import Asked  # noqa: PLC0415
 
     output.writable(json_file)
     asked = Asked(
@@ -119,15 +119,15 @@ def pick(
         sys.stderr.write("jacbench: interrupted\n")
         raise typer.Exit(output.INTERRUPTED) from None
     if not output.printed_as_json(answer.to_json(), json_file):
-        from jacbench.picking import report  # noqa: PLC0415
+        from jacbench.reporting import pick_report  # noqa: PLC0415
 
-        report.show(answer, output.console())
+        pick_report.show(answer, output.console())
 
 
 @contextmanager
 def _status() -> Iterator[Callable[[str], None]]:
     """Say on a terminal what goes on; nothing where standard error is none."""
-    from jacbench.picking.operation import quiet  # noqa: PLC0415
+    from jacbench.picking.pick import quiet  # noqa: PLC0415
 
     console = output.console(stderr=True)
     if not console.is_terminal:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jacbench.commands import options, output
-from jacbench.errors import JacbenchError
+from jacbench.core.errors import JacbenchError
 
 if TYPE_CHECKING:
     from jacbench.sweeping.outcome import Sweep
@@ -66,15 +66,15 @@ def sweep(
 
     Sizes that vary together go step by step: --m 16:4096 --n 4096:16 sweeps m / n.
     """
-    from jacbench.progress import shown  # noqa: PLC0415
-    from jacbench.sweeping import operation  # noqa: PLC0415
+    from jacbench import api  # noqa: PLC0415
+    from jacbench.running.progress import shown  # noqa: PLC0415
 
     output.writable(json_file)
     if plot is not None:
         output.writable(str(plot), option="--plot")
     problem, sizes = _parsed(words or (), _options(context))
     with shown(output.console(stderr=True)) as progress:
-        done = operation.sweep(
+        done = api.sweep(
             problem,
             sizes,
             methods=method or (),
@@ -150,16 +150,15 @@ def _parsed(words: Sequence[str], own: Sequence[str]) -> tuple[str, dict[str, st
 
 
 def _report(done: Sweep, plot: Path | None, json_file: str | None) -> None:
-    from jacbench import table  # noqa: PLC0415
-    from jacbench.markup import printable  # noqa: PLC0415
-    from jacbench.sweeping import report  # noqa: PLC0415
+    from jacbench.reporting import run_table, sweep_report  # noqa: PLC0415 - loads NumPy
+    from jacbench.reporting.markup import printable  # noqa: PLC0415
 
     if output.printed_as_json(done.to_json(), json_file):
         return
     console = output.console()
-    console.print(report.terminal(done, console))
+    console.print(sweep_report.terminal(done, console))
     run = done.run
-    lines = [table.summary(run), table.spent(run), run.ending or ""]
+    lines = [run_table.summary(run), run_table.spent(run), run.ending or ""]
     lines += [f"left out: {why}" for why in run.absent.values()]
     lines += [f"results: {run.path}" if run.path else "", f"plot: {plot}" if plot else ""]
     for line in filter(None, lines):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from jacbench.gating.settings import CONFIDENCE
-from jacbench.statistics import Interval, ratio_interval
+from jacbench.measuring.statistics import Interval, ratio_interval
 
 
 class State(StrEnum):

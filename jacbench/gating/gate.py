@@ -9,21 +9,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jacbench import policy as policies
-from jacbench import user_file
-from jacbench.cell import Cell
-from jacbench.errors import JacbenchError
-from jacbench.gating.arm import Arm, ArmError
-from jacbench.gating.conclusion import judged
-from jacbench.gating.judge import LimitsOf, judge
+from jacbench.core.cell import Cell
+from jacbench.core.errors import JacbenchError
+from jacbench.gating.cell_outcome import judged
 from jacbench.gating.measurement import INTERRUPTED, Deadline, Measurement, Progress
 from jacbench.gating.outcome import Judged, Outcome, counted
 from jacbench.gating.record import SIDES, Subject
 from jacbench.gating.settings import LIMITS, GateSettings
 from jacbench.gating.side import Side
-from jacbench.policy import Limits
-from jacbench.results import json_safe
-from jacbench.selection import Selection
+from jacbench.gating.side_worker import Arm, ArmError
+from jacbench.gating.stages import LimitsOf, judge
+from jacbench.problems import from_file
+from jacbench.results import policy as policies
+from jacbench.results.policy import Limits
+from jacbench.results.run import json_safe
+from jacbench.running.selection import Selection
 
 SCHEMA = 1
 """Version of the object that ``--json`` writes, described by ``gate.schema.json``."""
@@ -119,7 +119,7 @@ class Asked:
     def selection(self, item: str) -> dict[str, Any]:
         """Return the fields of the :class:`Selection` for one of :attr:`what`."""
         chosen = Selection(
-            problems=[] if user_file.is_named(item) else [item],
+            problems=[] if from_file.is_named(item) else [item],
             methods=self.methods,
             operators=self.operators,
             devices=self.devices,
@@ -134,7 +134,7 @@ class Asked:
         What lies below the working folder is named from there: each side has its own.
         """
         here = f"{Path.cwd()}{os.sep}"
-        return [item.removeprefix(here)] if user_file.is_named(item) else []
+        return [item.removeprefix(here)] if from_file.is_named(item) else []
 
 
 def gate(

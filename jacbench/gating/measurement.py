@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.gating.arm import Arm, ArmError
+from jacbench.core.cell import Cell, CellResult, Verdict
 from jacbench.gating.record import SIDES, Pair, Record, Subject
 from jacbench.gating.settings import PREPARATIONS, QUICK_PREPARATION_S, GateSettings
 from jacbench.gating.side import Side
+from jacbench.gating.side_worker import Arm, ArmError
 
 INTERRUPTED = "interrupted"
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.core.cell import Cell, CellResult, Verdict
 from jacbench.gating.decision import Decision, State, decide
 from jacbench.gating.record import Record, ratios
 from jacbench.gating.settings import PREPARATION_FLOOR_S
-from jacbench.memory import format_size
-from jacbench.policy import Limits
-from jacbench.statistics import Interval
+from jacbench.measuring.memory import format_size
+from jacbench.measuring.statistics import Interval
+from jacbench.results.policy import Limits
 
 
 class Outcome(StrEnum):

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.core.cell import Cell, CellResult, Verdict
 from jacbench.gating.settings import SAMPLE_S, SAMPLES
 
 SIDES = ("base", "head")

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jacbench.cell import Cell
-from jacbench.errors import JacbenchError
-from jacbench.gating import plain
+from jacbench.core.cell import Cell
+from jacbench.core.errors import JacbenchError
+from jacbench.gating import pytest_benchmark_rule
+from jacbench.gating.busy_neighbour import neighbours
 from jacbench.gating.decision import Decision, State
 from jacbench.gating.gate import Asked, cells_of, default_limits
-from jacbench.gating.judge import Finding, judge
 from jacbench.gating.measurement import (
     INTERRUPTED,
     Deadline,
@@ -28,12 +28,12 @@ from jacbench.gating.measurement import (
     StoppedError,
     Wanted,
 )
-from jacbench.gating.neighbour import neighbours
 from jacbench.gating.record import Pair, Record, Subject
 from jacbench.gating.settings import PREPARATION_FLOOR_S, QUICK_PREPARATION_S, GateSettings
 from jacbench.gating.side import interpreter
-from jacbench.results import json_safe
-from jacbench.statistics import Interval, proportion_interval, ratio_interval
+from jacbench.gating.stages import Finding, judge
+from jacbench.measuring.statistics import Interval, proportion_interval, ratio_interval
+from jacbench.results.run import json_safe
 
 LEVELS = (0.05, 0.10, 0.20)
 """Injected slow-downs, as shares of the work."""
@@ -108,7 +108,7 @@ class SelfTest:
             )
         ] + [
             {
-                "rule": f"--benchmark-compare-fail=median:{plain.THRESHOLD:g}%",
+                "rule": f"--benchmark-compare-fail=median:{pytest_benchmark_rule.THRESHOLD:g}%",
                 "quantity": "time",
                 "injected": injected,
                 **_rate(found),
@@ -204,7 +204,7 @@ def self_test(
                 done.about = measurement.about.get("head", {})
                 after = _plain(chosen, measurement, Path(folder) / f"plain-{repetition + 1}", done)
                 for change in (0.0, *LEVELS):
-                    flags = plain.flagged(before, after, change)
+                    flags = pytest_benchmark_rule.flagged(before, after, change)
                     done.plain.setdefault(change, []).extend(flags)
                 before = after
                 done.seconds = deadline.spent()
@@ -305,6 +305,6 @@ def _plain(
     chosen: Sequence[Cell], measurement: Measurement, folder: Path, done: SelfTest
 ) -> dict[str, float]:
     started = measurement.deadline.spent()
-    medians = plain.session(chosen, measurement.sides["head"], folder)
+    medians = pytest_benchmark_rule.session(chosen, measurement.sides["head"], folder)
     done.plain_seconds += measurement.deadline.spent() - started
     return medians

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from jacbench.errors import JacbenchError
-from jacbench.memory import parse_size
-from jacbench.policy import Limits
+from jacbench.core.errors import JacbenchError
+from jacbench.measuring.memory import parse_size
+from jacbench.results.policy import Limits
 
 SAMPLE_S = 1.5e-3
 """What one sample should last, seconds: far above the clock's cost, below a time slice."""

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jacbench import environment
-from jacbench.errors import JacbenchError
+from jacbench.core.errors import JacbenchError
+from jacbench.measuring import threads as environment
 
 _FIND = "import jacbench.gating.worker; print('found')"
 

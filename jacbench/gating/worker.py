@@ -18,11 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jacbench import affinity, environment
-from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.channel import Upward
-from jacbench.errors import JacbenchError
-from jacbench.timing import warm_up
+from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.core.errors import JacbenchError
+from jacbench.measuring import affinity
+from jacbench.measuring import threads as environment
+from jacbench.measuring.warm_up import warm_up
+from jacbench.workers.channel import Upward
 
 PROTOCOL = 1
 """A driver refuses a worker that speaks another one."""
@@ -42,10 +43,10 @@ class Arm:
     """The cells of one process, and how it answers commands."""
 
     def __init__(self, threads: int, memory: str | None) -> None:
-        from jacbench.gating.clock import Clock  # noqa: PLC0415 - after the pins
-        from jacbench.harness import Harness, Limits  # noqa: PLC0415
-        from jacbench.memory import parse_size  # noqa: PLC0415
-        from jacbench.problem import Problem  # noqa: PLC0415
+        from jacbench.measuring.clock import Clock  # noqa: PLC0415 - after the pins
+        from jacbench.measuring.memory import parse_size  # noqa: PLC0415
+        from jacbench.problems.problem import Problem  # noqa: PLC0415
+        from jacbench.running.prepared_cells import Harness, Limits  # noqa: PLC0415
 
         limits = Limits(None, None if memory is None else parse_size(memory))
         self.given: dict[str, Problem] = {}
@@ -73,12 +74,14 @@ class Arm:
 
     def cells(self, selection: Mapping[str, Any], files: list[str]) -> dict[str, Any]:
         """Return the cells that this environment has."""
-        from jacbench import problems, user_file  # noqa: PLC0415
-        from jacbench.selection import Selection, absent  # noqa: PLC0415
-        from jacbench.selection import cells as selected  # noqa: PLC0415
+        from jacbench import problems  # noqa: PLC0415
+        from jacbench.backend.registry import absent  # noqa: PLC0415
+        from jacbench.problems import from_file  # noqa: PLC0415
+        from jacbench.running.selection import Selection  # noqa: PLC0415
+        from jacbench.running.selection import cells as selected  # noqa: PLC0415
 
         for file in files:
-            for problem in user_file.problems(file):
+            for problem in from_file.problems(file):
                 self.given[problem.name] = problem
         self.harness.given.update(self.given)
         asked = Selection(**selection)
@@ -202,10 +205,10 @@ class Arm:
 
     def about(self) -> dict[str, Any]:
         """Return the fingerprint of this environment."""
-        from jacbench import results  # noqa: PLC0415
+        from jacbench.results import run  # noqa: PLC0415
 
         return {
-            "fingerprint": results.json_safe(results.describe(self.harness.settings)),
+            "fingerprint": run.json_safe(run.describe(self.harness.settings)),
             "discounts_waiting": self.clock.discounts_waiting,
         }
 
@@ -253,13 +256,13 @@ def main() -> None:
                 traceback=told.traceback,
             )
         except Exception as exc:  # noqa: BLE001 - a call that fails only after many
-            from jacbench import scrub  # noqa: PLC0415
+            from jacbench.core import redaction  # noqa: PLC0415
 
             channel.send(
                 "failed",
-                reason=scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}"),
+                reason=redaction.text(f"{type(exc).__name__}: {redaction.one_line(exc, 300)}"),
                 verdict=str(Verdict.FAILED),
-                traceback=scrub.traceback_text(exc),
+                traceback=redaction.traceback_text(exc),
             )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from jacbench.cell import CellResult, Verdict
-from jacbench.picking.racing.candidate import SUMMARIES, Candidate
-from jacbench.results import json_safe
-from jacbench.statistics import Interval
+from jacbench.core.cell import CellResult, Verdict
+from jacbench.measuring.statistics import Interval
+from jacbench.picking.candidate import SUMMARIES, Candidate
+from jacbench.results.run import json_safe
 
 SCHEMA = 1
 """Version of the object that ``jacbench pick --json`` prints."""

@@ -16,11 +16,12 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
-from jacbench import registry, tree
-from jacbench.errors import JacbenchError
-from jacbench.native import Derivative, prepare
-from jacbench.picking.operation import Wanted, pick_here
-from jacbench.tree import Tree
+from jacbench.backend import registry
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
+from jacbench.core.tree import Tree
+from jacbench.derivatives.functions import Derivative, prepare
+from jacbench.picking.pick import Wanted, pick_here
 
 TIME_LIMIT_S = 10.0
 """What the first call may take beyond the Jacobian itself, seconds."""
@@ -162,14 +163,14 @@ def _cached(f: Callable[[Any], Any], x: Tree, file: Path) -> Choice:
 
 
 def _source(f: Callable[[Any], Any]) -> str:
-    from jacbench import source  # noqa: PLC0415 - only where a file was asked for
+    from jacbench.results import source_hash  # noqa: PLC0415 - only where a file was asked for
 
-    return source.of_function(f)
+    return source_hash.of_function(f)
 
 
 def _machine() -> str:
     """Return what the times depend on besides: the machine and the versions."""
-    from jacbench import fingerprint  # noqa: PLC0415
+    from jacbench.results import fingerprint  # noqa: PLC0415
 
     return json.dumps([fingerprint.machine(), fingerprint.versions()], sort_keys=True)
 
@@ -187,7 +188,7 @@ def _read(file: Path) -> Mapping[str, Any]:
 
 
 def _write(file: Path, entries: Mapping[str, Any]) -> None:
-    from jacbench.results_writer import replace  # noqa: PLC0415
+    from jacbench.results.writer import replace  # noqa: PLC0415
 
     if file.exists() and not _read(file) and file.stat().st_size:
         text = file.read_text(encoding="utf-8", errors="replace")

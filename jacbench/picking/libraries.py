@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from jacbench import registry, scrub
-from jacbench.errors import JacbenchError
-from jacbench.picking.benches.lost import LostError
+from jacbench.backend import registry
+from jacbench.core import redaction
+from jacbench.core.errors import JacbenchError
+from jacbench.workers.lost import LostError
 
 
 def contestants(backends: Sequence[str]) -> list[str]:
@@ -33,4 +34,4 @@ def lost_is_told(what: str) -> Iterator[None]:
 
 def left_out(backend: str, exc: JacbenchError) -> str:
     """Return the line for a library that cannot take part."""
-    return f"{backend} is left out: {scrub.one_line(exc, 300)}"
+    return f"{backend} is left out: {redaction.one_line(exc, 300)}"

@@ -1,7 +1,7 @@
 """The catalogue: every problem by name, without computing or importing any until it is asked for.
 
 One list feeds the tests, the benchmarks and the reports. A family is a module here; its builders
-take the :class:`Entry` and return the :class:`~jacbench.problem.Problem`.
+take the :class:`Entry` and return the :class:`~jacbench.problems.problem.Problem`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from jacbench.errors import JacbenchError, MissingError, unknown
+from jacbench.core.errors import JacbenchError, MissingError, unknown
 from jacbench.problems.catalogue import CATALOGUE
 from jacbench.problems.entry import Entry
 
 if TYPE_CHECKING:  # listing the catalogue does without NumPy
-    from jacbench.problem import Problem
+    from jacbench.problems.problem import Problem
 
 __all__ = ["CATALOGUE", "OUTPUTS", "WRT", "Entry", "entry", "get", "matching", "names"]
 
@@ -54,7 +54,7 @@ def get(name: str) -> Problem:
     problem: Problem = getattr(importlib.import_module(module), builder)(found)
     options = _parsed(name)[1]
     if WRT in options:
-        problem = importlib.import_module("jacbench.derived").by(problem, options[WRT])
+        problem = importlib.import_module("jacbench.problems.derived").by(problem, options[WRT])
     if OUTPUTS in options:
         problem = problem.outputs([int(row) for row in options[OUTPUTS].split(",")])
     return replace(problem, name=name) if problem.name != name else problem

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from jacbench.fault import KnownFault
-from jacbench.layout import Array
-from jacbench.problem import Namespace, NativeFunction, Problem
+from jacbench.core.arrays import Array
+from jacbench.core.function_types import Namespace, NativeFunction
+from jacbench.core.known_fault import KnownFault
 from jacbench.problems import Entry
+from jacbench.problems.problem import Problem
 
 
 def _in(function: str, *backends: str) -> dict[str, NativeFunction | str]:

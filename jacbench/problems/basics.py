@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from jacbench.layout import Array
-from jacbench.problem import Namespace, Problem, Tap, untapped
+from jacbench.core.arrays import Array
+from jacbench.core.function_types import Namespace, Tap, untapped
 from jacbench.problems import Entry
+from jacbench.problems.problem import Problem
 
 
 def _layers(rng: np.random.Generator, widths: list[int]) -> tuple[tuple[Array, Array], ...]:

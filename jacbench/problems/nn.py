@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from jacbench.errors import JacbenchError, MissingError
-from jacbench.layout import Array
-from jacbench.problem import Namespace, Problem
+from jacbench.core.arrays import Array
+from jacbench.core.errors import JacbenchError, MissingError
+from jacbench.core.function_types import Namespace
 from jacbench.problems import Entry
+from jacbench.problems.problem import Problem
 
 HEAD_WIDTH = 4
 """How many entries of a token one attention head sees; the number of heads follows."""

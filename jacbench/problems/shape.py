@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from jacbench.layout import Array
-from jacbench.problem import Namespace, Problem
+from jacbench.core.arrays import Array
+from jacbench.core.function_types import Namespace
 from jacbench.problems import Entry
+from jacbench.problems.problem import Problem
 
 
 def _layer(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[Array, Array]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jacbench.layout import Array
-from jacbench.structure.pattern import Pattern
+from jacbench.core.arrays import Array
+from jacbench.core.pattern import Pattern
 
 CONFLICTS = 4_000_000
 """Pairs of columns that share a row, beyond which only what needs no pairs is tried."""

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from jacbench.layout import Array
+from jacbench.core.arrays import Array
+from jacbench.core.pattern import Pattern
 from jacbench.structure import colouring
-from jacbench.structure.pattern import Pattern
 
 
 @dataclass(frozen=True, eq=False)

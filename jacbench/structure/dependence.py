@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from jacbench.backend import UnfitError
-from jacbench.layout import Array
-from jacbench.structure.pattern import Pattern
+from jacbench.core.arrays import Array
+from jacbench.core.pattern import Pattern
 from jacbench.structure.program import Program, Step
 
 MOST = 20_000_000

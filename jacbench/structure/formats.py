@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from jacbench.errors import JacbenchError, unknown
-from jacbench.layout import Array
-from jacbench.memory import format_size
-from jacbench.structure.pattern import Pattern
+from jacbench.core.arrays import Array
+from jacbench.core.errors import JacbenchError, unknown
+from jacbench.core.pattern import Pattern
+from jacbench.measuring.memory import format_size
 
 LARGE, SPARSE = 2**30, 10
 """Bytes of bands, and how many times those of the entries, beyond which they are refused."""

@@ -19,16 +19,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from jacbench import registry, tree
-from jacbench.backend import Method, Native, Prepared, Target, UnfitError
-from jacbench.errors import JacbenchError
-from jacbench.layout import Array, FactoredLayout, Layout, SparseLayout
+from jacbench.backend import Method, Native, Prepared, Target, UnfitError, registry
+from jacbench.core import tree
+from jacbench.core.arrays import Array
+from jacbench.core.errors import JacbenchError
+from jacbench.core.layouts import FactoredLayout, Layout, SparseLayout
+from jacbench.core.pattern import Pattern
+from jacbench.core.tree import Tree
 from jacbench.structure import points
-from jacbench.structure.fastest import ROUNDS, SECONDS
-from jacbench.structure.pattern import Pattern
-from jacbench.structure.search import Side, shape_of
-from jacbench.structure.verification import VECTORS, Compared, Products, wrong
-from jacbench.tree import Tree
+from jacbench.structure.autotune import ROUNDS, SECONDS
+from jacbench.structure.pattern_check import VECTORS, Compared, Products, wrong
+from jacbench.structure.probe_order import Side, shape_of
 
 ROUNDING = 64
 """Units of rounding within which two ways to one product agree, line by line.

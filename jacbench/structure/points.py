@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from jacbench import nearby, tree
-from jacbench.layout import Array
-from jacbench.tree import Tree
+from jacbench.core import nearby, tree
+from jacbench.core.arrays import Array
+from jacbench.core.tree import Tree
 
 _SEED = 0xFA2
 

@@ -18,9 +18,9 @@ from typing import TypeAlias
 import numpy as np
 
 from jacbench.backend import UnfitError
-from jacbench.layout import Array
+from jacbench.core.arrays import Array
+from jacbench.core.pattern import Pattern
 from jacbench.structure import colouring
-from jacbench.structure.pattern import Pattern
 
 Product: TypeAlias = Callable[[Array], Array]
 """Takes k vectors, the rows of a (k, n) array, and returns their products with J, (k, m)."""

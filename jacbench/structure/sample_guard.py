@@ -13,15 +13,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from jacbench import registry, tree
-from jacbench.backend import Native, Prepared, Target, UnfitError
-from jacbench.errors import JacbenchError
-from jacbench.layout import Array, Layout
-from jacbench.operators.operator import Sizes
+from jacbench.backend import Native, Prepared, Target, UnfitError, registry
+from jacbench.core import tree
+from jacbench.core.arrays import Array
+from jacbench.core.errors import JacbenchError
+from jacbench.core.layouts import Layout
+from jacbench.core.operators.operator import Sizes
 from jacbench.structure import guard, samples
+from jacbench.structure.pattern_check import Compared, Products, wrong
 from jacbench.structure.probing import Product
 from jacbench.structure.sample_methods import Apart, PerSampleMethod
-from jacbench.structure.verification import Compared, Products, wrong
 
 _SEED = 0x5A3B
 _DTYPES = ("float64", "float32")

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jacbench import layout, registry, tree
-from jacbench.backend import Method, Native, Target, UnfitError
-from jacbench.errors import JacbenchError
-from jacbench.operators.batch_jacobian import SHARED
+from jacbench.backend import Method, Native, Target, UnfitError, registry
+from jacbench.core import layouts, tree
+from jacbench.core.errors import JacbenchError
+from jacbench.core.operators.batch_jacobian import SHARED
 from jacbench.structure import samples
 from jacbench.structure.guard import StructuredMethod
 
 if TYPE_CHECKING:
-    from jacbench.layout import Array, Layout
-    from jacbench.problem import Problem
-    from jacbench.structure.pattern import Pattern
-    from jacbench.tree import Tree
+    from jacbench.backend.method import ProblemFacts
+    from jacbench.core.arrays import Array
+    from jacbench.core.layouts import Layout
+    from jacbench.core.pattern import Pattern
+    from jacbench.core.tree import Tree
 
 WITHOUT_SAMPLES = "it needs an axis that runs over samples, and in_axes names none"
 SHARED_INPUTS = "the samples share x: no column of the Jacobian belongs to one of them"
@@ -30,7 +31,7 @@ class SumTrickMethod(Method):
     """A ``batch_jacobian`` that pulls back ones for all samples: each needs inputs of its own."""
 
     def unsupported(
-        self, problem: Problem | None, operator: str, device: str, dtype: str
+        self, problem: ProblemFacts | None, operator: str, device: str, dtype: str
     ) -> str | None:
         """Decline where the samples share x: their gradients would come out added up."""
         reason = super().unsupported(problem, operator, device, dtype)
@@ -71,10 +72,10 @@ class PerSampleMethod(StructuredMethod):
     def layout(self, target: Target) -> Layout:
         """Return (m, n)."""
         del target
-        return layout.MATRIX
+        return layouts.MATRIX
 
     def unsupported(
-        self, problem: Problem | None, operator: str, device: str, dtype: str
+        self, problem: ProblemFacts | None, operator: str, device: str, dtype: str
     ) -> str | None:
         """Decline a problem without samples, and one whose samples share x."""
         reason = super().unsupported(problem, operator, device, dtype)

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jacbench import tree
-from jacbench.errors import JacbenchError
-from jacbench.evaluator import Evaluator, home
-from jacbench.interaction import coupled
-from jacbench.layout import Array, Shape
-from jacbench.problem import Problem
-from jacbench.structure.pattern import Pattern
+from jacbench.core import tree
+from jacbench.core.arrays import Array, Shape
+from jacbench.core.errors import JacbenchError
+from jacbench.core.pattern import Pattern
+from jacbench.core.tree import Tree
 from jacbench.structure.points import further
-from jacbench.tree import Tree
+from jacbench.structure.sample_coupling import coupled
 
 CAVEAT = (
     "samples were moved in groups at {points}, and no other sample's output changed: a coupling "
@@ -64,8 +62,8 @@ def find(
 
     Exact where a pattern is given. Else groups of samples are moved at each point, and at others of
     other signs and scales, and the other outputs watched: some 2 log2(B) evaluations for each point
-    and axis, see :func:`jacbench.interaction.coupled`; most axes that are none are refuted by the
-    first.
+    and axis, see :func:`jacbench.structure.sample_coupling.coupled`; most axes that are
+    none are refuted by the first.
 
     Parameters
     ----------
@@ -108,17 +106,6 @@ def find(
             return Samples(axis, count, caveat=caveat)
         refuted.append(reason)
     return Samples(None, reason="; ".join(refuted))
-
-
-def of_problem(problem: Problem, backend: str) -> Samples:
-    """Look for the samples of ``problem`` at both of its points, by the function's own library."""
-    evaluator = Evaluator(problem, home(problem, backend))
-    return find(
-        lambda x: evaluator.value(x, problem.constants),
-        [problem.x, problem.elsewhere],
-        pattern=None if problem.pattern is None else Pattern.of(problem.pattern),
-        seed=problem.seed,
-    )
 
 
 def candidates(shapes: Sequence[Shape], count: int) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jacbench.cell import Cell
+from jacbench.core.cell import Cell
 
 
 # A cell that does not agree leaves the benchmark fixture unused; warnings were kept when it was

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jacbench.statistics import Floats, Interval
+from jacbench.measuring.statistics import Floats, Interval
 from jacbench.sweeping.fit import CONFIDENCE
 from jacbench.sweeping.series import Series
 

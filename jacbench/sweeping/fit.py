@@ -9,8 +9,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from jacbench import statistics
-from jacbench.statistics import Floats, Interval
+from jacbench.measuring import statistics
+from jacbench.measuring.statistics import Floats, Interval
 
 CONFIDENCE = 0.95
 """Of every interval of a sweep."""

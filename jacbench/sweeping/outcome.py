@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jacbench.cell import Verdict
-from jacbench.results import Run, json_safe
+from jacbench.core.cell import Verdict
+from jacbench.results.run import Run, json_safe
 from jacbench.sweeping import crossover, series
 from jacbench.sweeping.crossover import Crossover, Race
 from jacbench.sweeping.fit import CONFIDENCE, Fit, power_law

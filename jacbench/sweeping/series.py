@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jacbench import registry, statistics
-from jacbench.cell import CellResult, Verdict
-from jacbench.results import Run
-from jacbench.statistics import Floats
+from jacbench.backend import registry
+from jacbench.core.cell import CellResult, Verdict
+from jacbench.measuring import statistics
+from jacbench.measuring.statistics import Floats
+from jacbench.results.run import Run
 from jacbench.sweeping.sizes import Plan
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jacbench import problems
-from jacbench.errors import JacbenchError
+from jacbench.core.errors import JacbenchError
 
 Sizes = str | int | Sequence[int]
 """``16:4096`` for doublings, ``16:4096:5`` for five geometric steps, ``16,32,100``, or numbers."""

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from jacbench_numpy import xp as numpy_xp
 
-from jacbench import tree
-from jacbench.problem import Problem
+from jacbench.core import tree
+from jacbench.problems.problem import Problem
 
 _RNG = np.random.default_rng(11)
 C = _RNG.uniform(-1, 1, (4, 3))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import registry, tree
-from jacbench.backend import Prepared, Target, UnfitError
-from jacbench.problem import Problem
+from jacbench.backend import Prepared, Target, UnfitError, registry
+from jacbench.core import tree
+from jacbench.problems.problem import Problem
 from tests.backends import answers
 
 DTYPES = {"float64": 1e-13, "float32": 1e-5}

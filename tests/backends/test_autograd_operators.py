@@ -14,10 +14,10 @@ from autograd.extend import defvjp, primitive
 from jacbench_autograd import descriptor
 
 import jacbench as jb
-from jacbench import registry, tree
-from jacbench.backend import Prepared, Target
-from jacbench.errors import JacbenchError
-from jacbench.problem import Problem
+from jacbench.backend import Prepared, Target, registry
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
+from jacbench.problems.problem import Problem
 from tests.backends import answers
 
 OPERATORS = {

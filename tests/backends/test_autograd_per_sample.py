@@ -15,9 +15,8 @@ from autograd.extend import defvjp, primitive
 from jacbench_autograd import per_sample
 
 import jacbench as jb
-from jacbench import registry
-from jacbench.backend import UnfitError
-from jacbench.errors import JacbenchError
+from jacbench.backend import UnfitError, registry
+from jacbench.core.errors import JacbenchError
 from tests.backends import guarded_samples
 from tests.backends.per_sample import (
     DTYPES,

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import registry, tree
-from jacbench.backend import Prepared, Target, UnfitError
-from jacbench.errors import JacbenchError
-from jacbench.problem import Problem
+from jacbench.backend import Prepared, Target, UnfitError, registry
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
+from jacbench.core.pattern import Pattern
+from jacbench.problems.problem import Problem
 from jacbench.structure import compression
-from jacbench.structure.pattern import Pattern
 from tests.backends import counted
 from tests.backends.answers import jacobian
 

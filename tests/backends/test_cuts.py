@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jacbench import registry
+from jacbench.backend import registry
 from tests.picking.planted import configured
 
 

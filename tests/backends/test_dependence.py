@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jacbench.backend import Target, UnfitError
-from jacbench.layout import Array
-from jacbench.structure.pattern import Pattern
+from jacbench.core.arrays import Array
+from jacbench.core.pattern import Pattern
 
 N = 12
 RNG = np.random.default_rng(5)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import registry, tree
-from jacbench.backend import Prepared, Target, UnfitError
+from jacbench.backend import Prepared, Target, UnfitError, registry
+from jacbench.core import tree
 
 jax = pytest.importorskip("jax")
 host_product = pytest.importorskip("jacbench_jax.host_product")

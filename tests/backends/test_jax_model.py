@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import model as models
-from jacbench import registry, tree
-from jacbench.errors import JacbenchError
-from jacbench.model import Adapted, Inputs
+from jacbench.backend import registry
+from jacbench.backend.adapted import Adapted, Inputs
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
+from jacbench.problems.problem import Problem
 
 jax = pytest.importorskip("jax")
 nnx = pytest.importorskip("flax.nnx")
@@ -292,7 +293,7 @@ def test_models_that_cannot_be_adapted_are_told_in_a_line() -> None:
 
 
 def test_through_from_model() -> None:
-    problem = models.from_model(flax_mlp(), X, batch_axis=0)
+    problem = Problem.from_model(flax_mlp(), X, batch_axis=0)
     assert problem.name == "model/FlaxMlp"
     assert problem.in_axes == (None, 0, None)
     assert problem.n == 3 * 5 + 5 + 5 * 2 + 2

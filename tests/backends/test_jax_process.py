@@ -13,10 +13,11 @@ jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
 from jacbench_jax import staged  # noqa: E402
 
-from jacbench import process_state, registry  # noqa: E402
-from jacbench.cell import Cell, Verdict  # noqa: E402
-from jacbench.harness import Harness, Limits  # noqa: E402
-from jacbench.problem import Problem  # noqa: E402
+from jacbench.backend import registry  # noqa: E402
+from jacbench.checking import process_state  # noqa: E402
+from jacbench.core.cell import Cell, Verdict  # noqa: E402
+from jacbench.problems.problem import Problem  # noqa: E402
+from jacbench.running.prepared_cells import Harness, Limits  # noqa: E402
 
 BACKEND = registry.load("jax")
 PROBLEM = Problem(name="mine", function=lambda xp, x: xp.sin(x), x=np.ones(3))

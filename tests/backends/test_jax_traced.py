@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import jacbench as jb
-from jacbench import JacbenchError, registry
+from jacbench import JacbenchError
+from jacbench.backend import registry
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from jacbench_numpy import descriptor, xp
 
-from jacbench import registry, tree
-from jacbench.backend import Prepared, Target
-from jacbench.problem import Problem
+from jacbench.backend import Prepared, Target, registry
+from jacbench.core import tree
+from jacbench.problems.problem import Problem
 from tests.backends import answers
 
 # with the Jacobian "by hand" computed by the complex step, so that the operators alone are tested

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jacbench
-from jacbench.errors import JacbenchError, NothingRightError
+from jacbench.core.errors import JacbenchError, NothingRightError
 from tests.picking.gathering import gathered
 
 anp = pytest.importorskip("autograd.numpy")

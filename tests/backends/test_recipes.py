@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import jacbench as jb
-from jacbench import registry, tree
-from jacbench.picking import recipes
-from jacbench.picking.given.spelling import Spelling
+from jacbench.backend import recipes, registry
+from jacbench.backend.user_code import Spelling
+from jacbench.core import tree
 
 pytestmark = [
     # torch's own: the first use of forward mode, and torch.func.linearize

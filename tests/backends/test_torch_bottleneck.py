@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import jacbench
-from jacbench import registry, tree
-from jacbench.backend import Prepared, Target, UnfitError
-from jacbench.errors import JacbenchError
+from jacbench.backend import Prepared, Target, UnfitError, registry
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("networkx")

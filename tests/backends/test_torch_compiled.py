@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jacbench.cell import Cell, Verdict
-from jacbench.harness import Harness, Limits
+from jacbench.core.cell import Cell, Verdict
+from jacbench.running.prepared_cells import Harness, Limits
 
 torch = pytest.importorskip("torch")
 compiled = pytest.importorskip("jacbench_torch.compiled")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import jacbench as jb
-from jacbench import registry
-from jacbench.errors import JacbenchError
+from jacbench.backend import registry
+from jacbench.core.errors import JacbenchError
 
 torch = pytest.importorskip("torch")
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import jacbench as jb
-from jacbench import registry, tree
-from jacbench.backend import Method, Target
-from jacbench.errors import JacbenchError
+from jacbench.backend import Method, Target, registry
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
 
 torch = pytest.importorskip("torch")
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import registry, tree
-from jacbench.backend import Target
-from jacbench.errors import JacbenchError
-from jacbench.model import Adapted, Inputs, from_model
+from jacbench.backend import Target, registry
+from jacbench.backend.adapted import Adapted, Inputs
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
+from jacbench.problems.problem import Problem
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -513,7 +514,7 @@ def test_attention_has_the_value_that_is_differentiated_on_padded_positions() ->
 
 def test_a_module_is_recognised_and_becomes_a_problem() -> None:
     model = network(train=False)
-    problem = from_model(model, INPUT, batch_axis=0)
+    problem = Problem.from_model(model, INPUT, batch_axis=0)
     assert problem.name == "model/Sequential"
     assert set(problem.native) == {"torch"}
     assert problem.in_axes == (None, 0, None)
@@ -521,7 +522,7 @@ def test_a_module_is_recognised_and_becomes_a_problem() -> None:
     assert problem.n == sum(parameter.numel() for parameter in model.parameters())
     y = problem.bound("torch", registry.load("torch").xp)(*placed((problem.x, *problem.constants)))
     assert np.allclose(y.numpy(), network_by_hand(model, problem.x, INPUT), rtol=1e-13)
-    by_inputs = from_model(model, INPUT, wrt="inputs", name="my/net", batch_axis=0)
+    by_inputs = Problem.from_model(model, INPUT, wrt="inputs", name="my/net", batch_axis=0)
     assert by_inputs.name == "my/net"
     assert by_inputs.x.shape == (5, 3)
     assert by_inputs.in_axes == (0, None, None)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import operators, registry, tree
-from jacbench.backend import Target
-from jacbench.errors import JacbenchError
-from jacbench.operators.operator import Sizes
-from jacbench.problem import Problem
+from jacbench.backend import Target, registry
+from jacbench.core import operators, tree
+from jacbench.core.errors import JacbenchError
+from jacbench.core.operators.operator import Sizes
+from jacbench.problems.problem import Problem
 from tests.backends import counted
 
 torch = pytest.importorskip("torch")

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import jacbench as jb
-from jacbench import registry
-from jacbench.backend import Guarding, UnfitError
-from jacbench.errors import JacbenchError
+from jacbench.backend import Guarding, UnfitError, registry
+from jacbench.core.errors import JacbenchError
 from tests.backends import answers, counted, guarded_samples
 from tests.backends.per_sample import (
     DTYPES,

@@ -11,14 +11,21 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from jacbench import layout, process_state, registry  # noqa: E402
-from jacbench.backend import Method, MethodInfo, Prepared, Target  # noqa: E402
-from jacbench.cell import Cell, Verdict  # noqa: E402
-from jacbench.layout import Layout  # noqa: E402
-from jacbench.problem import Problem  # noqa: E402
-from jacbench.reference import reference  # noqa: E402
-from jacbench.settle import settle  # noqa: E402
-from jacbench.trial import Settled  # noqa: E402
+from jacbench.backend import (  # noqa: E402
+    Method,
+    MethodInfo,
+    Prepared,
+    Target,
+    registry,
+)
+from jacbench.checking import process_state  # noqa: E402
+from jacbench.checking.checks import Settled  # noqa: E402
+from jacbench.checking.reference import reference  # noqa: E402
+from jacbench.checking.verdict import settle  # noqa: E402
+from jacbench.core import layouts  # noqa: E402
+from jacbench.core.cell import Cell, Verdict  # noqa: E402
+from jacbench.core.layouts import Layout  # noqa: E402
+from jacbench.problems.problem import Problem  # noqa: E402
 
 BACKEND = registry.load("torch")
 CELL = Cell("mine", "jacobian", "torch.told", "torch", "cpu", "float64", 1)
@@ -38,7 +45,7 @@ class Told(Method):
         self.meddle = meddle
 
     def layout(self, target: Target) -> Layout:
-        return layout.MATRIX
+        return layouts.MATRIX
 
     def prepare(self, target: Target) -> Prepared:
         return Prepared(lambda x: (torch.diag(2 * x), self.meddle())[0])

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.functions import asking, cases
 from jacbench import problems
-from jacbench.errors import JacbenchError
-from jacbench.problem import Problem
+from jacbench.core.errors import JacbenchError
+from jacbench.problems.problem import Problem
 
 
 def test_a_case_is_handed_over_with_its_point() -> None:

@@ -12,8 +12,10 @@ import pytest
 
 import jacbench
 from benchmarks.functions import FAMILIES, Case, cases
-from jacbench import problems, registry, tree
-from jacbench.problem import Problem
+from jacbench import problems
+from jacbench.backend import registry
+from jacbench.core import tree
+from jacbench.problems.problem import Problem
 
 METHODS = {
     "torch": "torch.func.jacrev",

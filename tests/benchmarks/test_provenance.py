@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import provenance
-from jacbench import fingerprint
+from jacbench.results import fingerprint
 from tests.runs import ROOT, strict
 
 SCRIPTS = sorted(

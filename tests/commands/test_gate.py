@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from jacbench import read
-from jacbench.cell import Verdict
+from jacbench.core.cell import Verdict
 from tests.gating.test_gate import schema_errors
 from tests.gating.test_side import git, worktrees
+from tests.results.test_run import schema_errors as results_errors
 from tests.runs import PROBLEM, environment, jacbench, strict, tiny_site
-from tests.test_results import schema_errors as results_errors
 
 Usage = Callable[..., tuple[int, str]]
 QUICK = ("--launches", "2", "--blocks", "4", "--extensions", "0")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.results.test_run import schema_errors
 from tests.runs import JACBENCH, environment, run, strict
-from tests.test_results import schema_errors
 
 pytest.importorskip("autograd")
 
@@ -71,7 +71,7 @@ def refusal(folder: Path, *words: str) -> str:
 
 def cell_errors(result):
     jsonschema = pytest.importorskip("jsonschema")
-    file = resources.files("jacbench").joinpath("results.schema.json")
+    file = resources.files("jacbench.results").joinpath("results.schema.json")
     schema = json.loads(file.read_text(encoding="utf-8"))
     whole = {**schema["$defs"]["cell"], "$defs": schema["$defs"]}
     return [error.message for error in jsonschema.Draft202012Validator(whole).iter_errors(result)]

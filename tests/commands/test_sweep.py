@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from jacbench import read
-from jacbench.errors import JacbenchError
-from jacbench.sweeping.operation import sweep
+from jacbench.api import sweep
+from jacbench.core.errors import JacbenchError
+from tests.results.test_run import schema_errors as results_errors
 from tests.runs import environment, jacbench, strict, tiny_site
 from tests.sweeping.test_outcome import schema_errors
-from tests.test_results import schema_errors as results_errors
 
 Usage = Callable[..., tuple[int, str]]
 QUICK = ("--visits", "2", "--cell-seconds", "0.02")

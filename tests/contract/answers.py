@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from jacbench_numpy import xp as numpy_xp
 
-from jacbench import layout, operators, registry, tree
-from jacbench.backend import Target
-from jacbench.cell import CellResult, Verdict
-from jacbench.operators.operator import Sizes
-from jacbench.problem import Problem
-from jacbench.trial import Settled
+from jacbench.backend import Target, registry
+from jacbench.checking.checks import Settled
+from jacbench.core import layouts, operators, tree
+from jacbench.core.cell import CellResult, Verdict
+from jacbench.core.operators.operator import Sizes
+from jacbench.problems.problem import Problem
 
 LIMIT = {"float64": 1e-12, "float32": 2e-5}
 DIFFERENCES = 1e-9
@@ -144,7 +144,7 @@ def _per_sample(
 # --- a settled cell ---
 
 
-def declared(found: Settled, problem: Problem, y_shape: tuple[int, ...]) -> layout.Layout:
+def declared(found: Settled, problem: Problem, y_shape: tuple[int, ...]) -> layouts.Layout:
     """Return the layout that the cell's method declares."""
     cell = found.result.cell
     return registry.method(cell.method).layout(
@@ -189,7 +189,7 @@ def check(found: Settled, problem: Problem) -> None:
     arrays = native_arrays(cell.method, derivative)
     assert [a.shape for a in arrays] == shape.shapes(answer.rows, answer.columns)
     assert {str(a.dtype) for a in arrays} == {cell.dtype}
-    if cell.operator in ("vjp", "batch_jacobian") and shape is layout.OUTPUT_BY_INPUT:
+    if cell.operator in ("vjp", "batch_jacobian") and shape is layouts.OUTPUT_BY_INPUT:
         assert tree.names(derivative) == tree.names(problem.x)
 
     matrix = shape.matrix(arrays, int(np.prod(answer.rows, dtype=int))).astype(float)

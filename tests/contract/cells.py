@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import operators, problems, registry
-from jacbench.backend import MethodInfo
-from jacbench.cell import Cell
-from jacbench.harness import Harness, Limits
-from jacbench.problem import Namespace, Problem, Tap, untapped
-from jacbench.trial import Settled
+from jacbench import problems
+from jacbench.backend import MethodInfo, registry
+from jacbench.checking.checks import Settled
+from jacbench.core import operators
+from jacbench.core.cell import Cell
+from jacbench.core.function_types import Namespace, Tap, untapped
+from jacbench.problems.problem import Problem
+from jacbench.running.prepared_cells import Harness, Limits
 
 DTYPES = ("float64", "float32")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from jacbench import registry
-from jacbench.cell import Verdict
+from jacbench.backend import registry
+from jacbench.core.cell import Verdict
 from tests.contract.cells import INFO, INSTANCES, problem_of
 
 _TORCH_FORWARD = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jacbench import registry, tree
-from jacbench.cell import Verdict
+from jacbench.backend import registry
+from jacbench.core import tree
+from jacbench.core.cell import Verdict
 from tests.contract.answers import native_arrays, quietly, told
 from tests.contract.cells import BY_INTERMEDIATE, COMPILED, INFO, INSTANCES, problem_of, settled
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jacbench.cell import Verdict
+from jacbench.core.cell import Verdict
 from tests.contract.answers import check, check_not_done
 from tests.contract.cells import (
     BY_INTERMEDIATE,

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from jacbench import layout, operators, registry, tree
-from jacbench.backend import Prepared
-from jacbench.cell import Verdict
+from jacbench.backend import Prepared, registry
+from jacbench.core import layouts, operators, tree
+from jacbench.core.cell import Verdict
 from tests.contract.answers import check, check_not_done, declared, right, told
 from tests.contract.cells import (
     BY_INTERMEDIATE,
@@ -143,11 +143,11 @@ def test_every_layout_is_declared_by_some_method() -> None:
         if registry.descriptor_of(method).absent() is None
     }
     every = (
-        layout.OUTPUT_BY_INPUT,
-        layout.ROWS,
-        layout.OUTPUT_BY_COLUMNS,
-        layout.COLUMNS,
-        layout.MATRIX,
+        layouts.OUTPUT_BY_INPUT,
+        layouts.ROWS,
+        layouts.OUTPUT_BY_COLUMNS,
+        layouts.COLUMNS,
+        layouts.MATRIX,
     )
     assert found == {one.name for one in every}
 

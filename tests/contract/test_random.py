@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jacbench import tree
-from jacbench.cell import Cell, Verdict
-from jacbench.harness import Harness, Limits
-from jacbench.problem import Problem
+from jacbench.core import tree
+from jacbench.core.cell import Cell, Verdict
+from jacbench.problems.problem import Problem
+from jacbench.running.prepared_cells import Harness, Limits
 from tests.contract.answers import check, told
 from tests.contract.cells import INFO, installed
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jacbench import registry, tree
-from jacbench.cell import Verdict
-from jacbench.problem import Problem
-from jacbench.trial import Settled
+from jacbench.backend import registry
+from jacbench.checking.checks import Settled
+from jacbench.core import tree
+from jacbench.core.cell import Verdict
+from jacbench.problems.problem import Problem
 from tests.contract.answers import check, told
 from tests.contract.cells import INFO, INSTANCES, STRUCTURED, has_operator, problem_of, settled
 

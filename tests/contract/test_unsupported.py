@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jacbench import registry
-from jacbench.cell import Verdict
+from jacbench.backend import registry
+from jacbench.core.cell import Verdict
 from tests.contract.cells import CASES, INFO, INSTANCES, settled
 from tests.contract.expected import SAMPLES_INTERACT
 

@@ -12,19 +12,19 @@ from unittest import mock
 
 import numpy as np
 
-from jacbench import statistics
-from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.core.cell import Cell, CellResult, Verdict
 from jacbench.gating import measurement
-from jacbench.gating.arm import ArmError
-from jacbench.gating.conclusion import judged
+from jacbench.gating.cell_outcome import judged
 from jacbench.gating.gate import GateRun, default_limits
-from jacbench.gating.judge import Finding, LimitsOf, judge
 from jacbench.gating.measurement import Deadline, Measurement
 from jacbench.gating.outcome import Judged
 from jacbench.gating.record import SIDES, Subject
 from jacbench.gating.settings import GateSettings
 from jacbench.gating.side import Side
-from jacbench.progress import Quiet
+from jacbench.gating.side_worker import ArmError
+from jacbench.gating.stages import Finding, LimitsOf, judge
+from jacbench.measuring import statistics
+from jacbench.running.progress import Quiet
 from tests.samples import FINGERPRINT, cell
 
 ONE = cell("tiny.right", problem="a/one")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacbench import statistics
 from jacbench.gating.decision import Decision, State, decide
-from jacbench.statistics import Interval
+from jacbench.measuring import statistics
+from jacbench.measuring.statistics import Interval
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ from unittest import mock
 
 import pytest
 
-from jacbench.cell import Cell, Verdict
-from jacbench.errors import JacbenchError
+from jacbench.core.cell import Cell, Verdict
+from jacbench.core.errors import JacbenchError
 from jacbench.gating import gate as gates
 from jacbench.gating import measurement
 from jacbench.gating.gate import Asked, GateRun, gate
 from jacbench.gating.outcome import Outcome, counted
 from jacbench.gating.settings import GateSettings
 from jacbench.gating.side import Side
-from jacbench.progress import Quiet
+from jacbench.running.progress import Quiet
 from tests.gating.simulated import (
     ONE,
     SIDES_HERE,

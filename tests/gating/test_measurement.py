@@ -7,12 +7,12 @@ from collections import Counter
 
 import pytest
 
-from jacbench.cell import Verdict
+from jacbench.core.cell import Verdict
 from jacbench.gating.gate import default_limits
-from jacbench.gating.judge import stage
 from jacbench.gating.measurement import INTERRUPTED, StoppedError, Wanted
 from jacbench.gating.outcome import Outcome
 from jacbench.gating.record import SIDES, Record, Subject, each_pair
+from jacbench.gating.stages import stage
 from tests.gating.simulated import (
     ONE,
     THREE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jacbench.cell import CellResult, Verdict
+from jacbench.core.cell import CellResult, Verdict
 from jacbench.gating.decision import Decision, State
 from jacbench.gating.outcome import (
     Judged,
@@ -19,7 +19,7 @@ from jacbench.gating.outcome import (
 )
 from jacbench.gating.record import SIDES, Pair, Record
 from jacbench.gating.settings import LIMITS
-from jacbench.statistics import Interval
+from jacbench.measuring.statistics import Interval
 from tests.gating.simulated import ONE
 
 

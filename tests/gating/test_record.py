@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jacbench.cell import CellResult, Verdict
+from jacbench.core.cell import CellResult, Verdict
 from jacbench.gating.record import Pair, Record, each_pair, ratios
 from jacbench.gating.settings import SAMPLE_S, SAMPLES
 from tests.gating.simulated import ONE

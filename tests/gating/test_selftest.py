@@ -13,18 +13,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jacbench import statistics
-from jacbench.cell import Cell, Verdict
-from jacbench.errors import JacbenchError
-from jacbench.gating import measurement, neighbour, plain, selftest, selftest_report
+from jacbench.core.cell import Cell, Verdict
+from jacbench.core.errors import JacbenchError
+from jacbench.gating import busy_neighbour, measurement, pytest_benchmark_rule, selftest
 from jacbench.gating.decision import Decision, State
 from jacbench.gating.gate import Asked
 from jacbench.gating.record import Pair, Record, Subject
 from jacbench.gating.selftest import LEVELS, SelfTest, self_test
 from jacbench.gating.settings import GateSettings
 from jacbench.gating.side import Side
-from jacbench.progress import Quiet
-from jacbench.statistics import Interval
+from jacbench.measuring import statistics
+from jacbench.measuring.statistics import Interval
+from jacbench.reporting import selftest_report
+from jacbench.running.progress import Quiet
 from tests.gating.simulated import Event, FakeArm, Machine, Version, slower
 from tests.gating.test_gate import schema_errors
 from tests.samples import cell
@@ -49,7 +50,7 @@ def simulated(machine: Machine, noise: float = 0.0) -> Iterator[list[Path]]:
 
     with (
         mock.patch.object(measurement, "Arm", arm),
-        mock.patch.object(plain, "session", session),
+        mock.patch.object(pytest_benchmark_rule, "session", session),
         mock.patch.object(statistics, "RESAMPLES", 400),
     ):
         yield sessions
@@ -261,15 +262,15 @@ def test_nothing_found_is_shown_too() -> None:
 
 def test_neighbours_end_with_the_block() -> None:
     started = []
-    real = neighbour.subprocess.Popen
+    real = busy_neighbour.subprocess.Popen
 
     def popen(*words: Any, **parts: Any) -> Any:
         started.append(real(*words, **parts))
         return started[-1]
 
-    with mock.patch.object(neighbour.subprocess, "Popen", popen), ExitStack() as stack:
+    with mock.patch.object(busy_neighbour.subprocess, "Popen", popen), ExitStack() as stack:
         stack.enter_context(pytest.raises(RuntimeError))
-        stack.enter_context(neighbour.neighbours(2))
+        stack.enter_context(busy_neighbour.neighbours(2))
         assert [process.poll() for process in started] == [None, None]
         raise RuntimeError
     assert [process.returncode for process in started] == [-9, -9]

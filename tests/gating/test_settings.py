@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jacbench.errors import JacbenchError
+from jacbench.core.errors import JacbenchError
 from jacbench.gating.settings import GateSettings
 
 

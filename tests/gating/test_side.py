@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jacbench.errors import JacbenchError
+from jacbench.core.errors import JacbenchError
 from jacbench.gating.side import Side, commits, interpreter
 
 SIDES = {name: interpreter(name, None) for name in ("base", "head")}

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import timing
 from jacbench.backend import Prepared
-from jacbench.cell import Cell, CellResult, Verdict
+from jacbench.checking.checks import Settled
+from jacbench.core.cell import Cell, CellResult, Verdict
 from jacbench.gating import worker
 from jacbench.gating.record import Record
 from jacbench.gating.worker import Arm
-from jacbench.trial import Settled
+from jacbench.measuring import warm_up
 from tests.gating.simulated import ONE
 
 CALL_S = 1e-3
@@ -61,7 +61,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(worker, "_burn", found.burn)
     clocks = dict.fromkeys(("perf_counter", "process_time", "thread_time"), lambda: found.now)
     monkeypatch.setattr(worker, "time", SimpleNamespace(**clocks))
-    monkeypatch.setattr(timing, "time", SimpleNamespace(**clocks))
+    monkeypatch.setattr(warm_up, "time", SimpleNamespace(**clocks))
     return found
 
 

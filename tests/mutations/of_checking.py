@@ -6,7 +6,7 @@ from tests.mutations.mutation import Mutations
 
 CHECKING = Mutations()
 
-agreement = CHECKING.of("jacbench/agreement.py", "tests/test_agreement.py")
+agreement = CHECKING.of("jacbench/checking/matrix_error.py", "tests/checking/test_matrix_error.py")
 agreement(
     "ten times the tolerance will do",
     "return self.error <= tolerance",
@@ -38,43 +38,43 @@ agreement(
     '("float32", "cpu"): 2e-3',
 )
 
-trial = CHECKING.of("jacbench/trial.py", "tests/test_settle.py")
+trial = CHECKING.of("jacbench/checking/checks.py", "tests/checking/test_verdict.py")
 trial(
     "the third call is not compared",
     'again = self.check_answer(third, elsewhere, target, "when asked again for a point")',
     "again = self._arrays(third, target)",
-    "tests/test_trial.py::test_each_of_the_calls_is_compared",
+    "tests/checking/test_checks.py::test_each_of_the_calls_is_compared",
 )
 trial(
     "the second call is not compared",
     'self.check_answer(second, here, target, "in a second call")',
     "self._arrays(second, target)",
-    "tests/test_trial.py::test_each_of_the_calls_is_compared",
+    "tests/checking/test_checks.py::test_each_of_the_calls_is_compared",
 )
 trial(
     "the last call's error alone is kept",
     "self.error = max(self.error, comparison.error)",
     "self.error = comparison.error",
-    "tests/test_trial.py::test_the_error_is_that_of_the_worst_call",
+    "tests/checking/test_checks.py::test_the_error_is_that_of_the_worst_call",
 )
 trial("the device is not checked", "if found != asked:", "if False:")
 trial(
     "the vector is not rounded to the dtype",
     "rounded = [part.astype(self.result.cell.dtype) for part in self.vector]",
     "rounded = list(self.vector)",
-    "tests/test_trial.py::test_a_vector_counts_as_the_dtype_holds_it",
+    "tests/checking/test_checks.py::test_a_vector_counts_as_the_dtype_holds_it",
 )
 trial(
     "a result that is overwritten passes",
     "if overwritten:",
     "if False:",
-    "tests/test_trial.py::test_other_faults_are_found_beside_a_known_one",
+    "tests/checking/test_checks.py::test_other_faults_are_found_beside_a_known_one",
 )
 trial(
     "an input that was changed passes",
     "if not np.array_equal(before, self.backend.to_numpy(leaf)):",
     "if False:",
-    "tests/test_settle.py::test_the_last_call_too_may_not_change_its_input",
+    "tests/checking/test_verdict.py::test_the_last_call_too_may_not_change_its_input",
 )
 trial(
     "a result of another dtype passes",
@@ -100,19 +100,19 @@ trial(
     "a known fault is any fault of that method",
     "if self._compared(matrix, wrong).within(self.tolerance):",
     "if True:",
-    "tests/test_trial.py::test_an_answer_that_is_wrong_in_another_way_is_not_excused",
+    "tests/checking/test_checks.py::test_an_answer_that_is_wrong_in_another_way_is_not_excused",
 )
 trial(
     "the value beside J is not compared",
     'self._check_value(value, point.y, "the value returned beside J", "differs")',
     "pass",
-    "tests/test_trial.py::test_values_that_are_wrong",
+    "tests/checking/test_checks.py::test_values_that_are_wrong",
 )
 trial(
     "aux beside J is not compared",
     "        self._check_aux(aux, point, target)\n\n    def _parts",
     "\n    def _parts",
-    "tests/test_trial.py::test_aux_that_is_wrong",
+    "tests/checking/test_checks.py::test_aux_that_is_wrong",
 )
 trial(
     "calls that differ are equal",
@@ -131,7 +131,7 @@ agreement(
     "",
 )
 
-recheck = CHECKING.of("jacbench/recheck.py", "tests/test_recheck.py")
+recheck = CHECKING.of("jacbench/checking/recheck.py", "tests/checking/test_recheck.py")
 recheck(
     "the last timed result is not compared",
     'self._check(last, self.here, "in the last timed call")',
@@ -165,12 +165,12 @@ recheck(
     "return found",
 )
 
-new_points = CHECKING.of("jacbench/new_points.py", "tests/test_recheck.py")
+new_points = CHECKING.of("jacbench/checking/new_points.py", "tests/checking/test_recheck.py")
 new_points("kinks count at a new point", "return change <= SMOOTH and", "return")
 new_points("the far point has the signs of x", "    if signs:\n", "    if False:\n")
 new_points("the far point has no ties", "    if ties:\n", "    if False:\n")
 
-settle = CHECKING.of("jacbench/settle.py", "tests/test_settle.py")
+settle = CHECKING.of("jacbench/checking/verdict.py", "tests/checking/test_verdict.py")
 settle(
     "the reference's error is added to the tolerance",
     "max(tolerance, method.tolerance(cell.dtype) or 0.0, reference.error)",
@@ -180,7 +180,7 @@ settle(
     "a method that changed the process agrees",
     "if result.verdict is Verdict.AGREES:\n        return Settled(",
     "if False:\n        return Settled(",
-    "tests/test_process_state.py",
+    "tests/checking/test_process_state.py",
 )
 settle(
     "a warning that means a wrong Jacobian is only told",
@@ -193,13 +193,13 @@ settle(
     "exc = None",
 )
 
-harness = CHECKING.of("jacbench/harness.py", "tests/test_harness.py")
+harness = CHECKING.of("jacbench/running/prepared_cells.py", "tests/running/test_prepared_cells.py")
 harness(
     "the process is not looked at after timing",
     "return process_state.put_back(self._before).reason",
     "return None",
-    "tests/test_harness.py",
-    "tests/test_process_state.py",
+    "tests/running/test_prepared_cells.py",
+    "tests/checking/test_process_state.py",
 )
 harness(
     "a pin that does not hold is not told",
@@ -208,12 +208,12 @@ harness(
 )
 harness(
     "samples that interact are given a Jacobian each",
-    "self._interactions[key] = interaction.of_problem(problem, reference, where)",
+    "self._interactions[key] = sample_independence.of_problem(problem, reference, where)",
     "self._interactions[key] = None",
-    "tests/test_interaction.py",
+    "tests/checking/test_sample_independence.py",
 )
 
-state = CHECKING.of("jacbench/process_state.py", "tests/test_process_state.py")
+state = CHECKING.of("jacbench/checking/process_state.py", "tests/checking/test_process_state.py")
 state("what changed is not put back", "        restore()\n", "        pass\n")
 state(
     "a generator is told and not put back",
@@ -221,7 +221,7 @@ state(
     "            yield name\n",
 )
 
-reference = CHECKING.of("jacbench/reference.py", "tests/test_reference.py")
+reference = CHECKING.of("jacbench/checking/reference.py", "tests/checking/test_reference.py")
 reference(
     "the points are not rounded to what float32 holds",
     'return leaf.astype(dtype).astype(np.float64) if leaf.dtype.kind == "f" else leaf',
@@ -231,10 +231,10 @@ reference(
     "a second point that was given is moved",
     "if factor == 1 or problem.draws_elsewhere:",
     "if True:",
-    "tests/test_standing.py",
+    "tests/checking/test_standing.py",
 )
 
-standing = CHECKING.of("jacbench/standing.py", "tests/test_standing.py")
+standing = CHECKING.of("jacbench/checking/standing.py", "tests/checking/test_standing.py")
 standing(
     "a hand-written Jacobian is taken as it is",
     "if told.denied:\n                raise",
@@ -254,7 +254,7 @@ standing(
     "one witness is enough where two differ",
     "if found.apart > limit:",
     "if False:",
-    "tests/test_consensus.py",
+    "tests/checking/test_consensus.py",
 )
 standing(
     "methods outrank differences",
@@ -273,12 +273,12 @@ standing(
     "if False:",
 )
 
-slopes = CHECKING.of("jacbench/slopes.py", "tests/test_slopes.py")
+slopes = CHECKING.of("jacbench/checking/slopes.py", "tests/checking/test_slopes.py")
 slopes(
     "what is denied at one point is denied at neither",
     "denied=self.denied or other.denied,",
     "denied=self.denied and other.denied,",
-    "tests/test_standing.py",
+    "tests/checking/test_standing.py",
 )
 slopes(
     "a wrong row among right ones confirms",
@@ -308,7 +308,7 @@ slopes(
     "self.holds or other.holds",
 )
 
-whole = CHECKING.of("jacbench/whole_differences.py", "tests/test_slopes.py")
+whole = CHECKING.of("jacbench/checking/whole_differences.py", "tests/checking/test_slopes.py")
 whole(
     "inputs of all scales are moved together",
     "decade = np.floor(np.log10(units) / DECADES)",
@@ -320,7 +320,7 @@ whole(
     "found.value",
 )
 
-nearby = CHECKING.of("jacbench/nearby.py", "tests/test_nearby.py")
+nearby = CHECKING.of("jacbench/core/nearby.py", "tests/core/test_nearby.py")
 nearby(
     "all entries move by one scale",
     "SHARE * scale(array) * drawn",
@@ -329,33 +329,38 @@ nearby(
 nearby("an entry may change its sign", "FARTHEST = 5.0", "FARTHEST = 50.0")
 nearby("the second point is x", "SHARE = 0.1", "SHARE = 0.0")
 
-consensus = CHECKING.of("jacbench/consensus.py", "tests/test_consensus.py")
+consensus = CHECKING.of("jacbench/checking/consensus.py", "tests/checking/test_consensus.py")
 consensus(
     "witnesses agree from afar",
     "LIMIT = 1e-11",
     "LIMIT = 1e-3",
-    "tests/test_consensus.py::test_witnesses_may_differ_by_rounding_alone",
+    "tests/checking/test_consensus.py::test_witnesses_may_differ_by_rounding_alone",
 )
 consensus(
     "a witness that is not finite is heard",
     "if all(np.isfinite(one).all() for one in found):",
     "if True:",
-    "tests/test_consensus.py::test_a_witness_that_gives_no_number_says_nothing",
+    "tests/checking/test_consensus.py::test_a_witness_that_gives_no_number_says_nothing",
 )
 
-interaction = CHECKING.of("jacbench/interaction.py", "tests/test_interaction.py")
+interaction = CHECKING.of(
+    "jacbench/checking/sample_independence.py", "tests/checking/test_sample_independence.py"
+)
 interaction(
     "samples are held apart at x alone",
     "for point in (reference.here, reference.elsewhere):",
     "for point in (reference.here,):",
 )
-interaction("samples are moved one way only", "yield ~have", "yield have")
-interaction(
+coupling = CHECKING.of(
+    "jacbench/structure/sample_coupling.py", "tests/checking/test_sample_independence.py"
+)
+coupling("samples are moved one way only", "yield ~have", "yield have")
+coupling(
     "what is no number any more has not changed",
     "np.flatnonzero(~(difference <= limit * scale) & ~mask)",
     "np.flatnonzero((difference > limit * scale) & ~mask)",
 )
-interaction(
+coupling(
     "labels are moved like numbers",
     'if array.dtype.kind != "f":  # labels, indices: those of a neighbour are valid as well',
     "if False:",

@@ -6,12 +6,10 @@ from tests.mutations.mutation import Mutations
 
 PICKING = Mutations()
 
-EXAMINING = "jacbench/picking/examining"
-IN_EXAMINING = "tests/picking/examining"
-RACING = "jacbench/picking/racing"
-IN_RACING = "tests/picking/racing"
 
-judgement = PICKING.of(f"{EXAMINING}/judgement.py", f"{IN_EXAMINING}/test_judgement.py")
+judgement = PICKING.of(
+    "jacbench/picking/reference/judgement.py", "tests/picking/reference/test_judgement.py"
+)
 judgement(
     "two modes agree whatever they say",
     "agree = agreement is not None and agreement <= limit",
@@ -38,7 +36,9 @@ judgement(
     "confirmed=min(said.error for said in near.values())",
 )
 
-products = PICKING.of(f"{EXAMINING}/products.py", f"{IN_EXAMINING}/test_products.py")
+products = PICKING.of(
+    "jacbench/picking/reference/mode_products.py", "tests/picking/reference/test_mode_products.py"
+)
 products(
     "two modes agree in the mean over the points",
     "return max(errors)",
@@ -50,7 +50,10 @@ products(
     "return min(errors)",
 )
 
-by_products = PICKING.of(f"{EXAMINING}/by_products.py", f"{IN_EXAMINING}/test_by_products.py")
+by_products = PICKING.of(
+    "jacbench/picking/reference/random_products.py",
+    "tests/picking/reference/test_random_products.py",
+)
 by_products(
     "the better of both sides counts",
     "larger = max(sides, key=lambda side: side.error)",
@@ -62,33 +65,33 @@ by_products(
     "if finite.any() else math.inf",
 )
 
-right = PICKING.of(f"{EXAMINING}/right.py", f"{IN_EXAMINING}/test_right.py")
+right = PICKING.of("jacbench/picking/reference/choice.py", "tests/picking/reference/test_choice.py")
 right(
     "what was disbelieved widens the tolerance",
     "if judgement.forward and judgement.reverse and apart is not None:",
     "if apart is not None:",
-    f"{IN_EXAMINING}/test_right.py::test_how_far_one_that_is_disbelieved_is_away_widens_no_tolerance",
+    "tests/picking/reference/test_choice.py::test_how_far_one_that_is_disbelieved_is_away_widens_no_tolerance",
 )
 right(
     "evidence is evidence however weak",
     "if not good_to <= TELLS:",
     "if False:",
-    f"{IN_EXAMINING}/test_right.py::test_where_two_modes_agree_to_little_nothing_is_picked",
+    "tests/picking/reference/test_choice.py::test_where_two_modes_agree_to_little_nothing_is_picked",
 )
 right(
     "nothing is small enough to be compared by entries",
     "SMALL = 2_000_000",
     "SMALL = 2",
-    f"{IN_EXAMINING}/test_right.py::test_a_large_jacobian_is_not_compared_entry_by_entry",
+    "tests/picking/reference/test_choice.py::test_a_large_jacobian_is_not_compared_entry_by_entry",
 )
 right(
     "everything is small",
     "SMALL = 2_000_000",
     "SMALL = 2_000_000_000_000",
-    f"{IN_EXAMINING}/test_right.py::test_a_large_jacobian_is_not_compared_entry_by_entry",
+    "tests/picking/reference/test_choice.py::test_a_large_jacobian_is_not_compared_entry_by_entry",
 )
 
-differences = PICKING.of("jacbench/differences.py", "tests/test_differences.py")
+differences = PICKING.of("jacbench/checking/differences.py", "tests/checking/test_differences.py")
 differences(
     "what holds at one point holds at both",
     "verdict = min((self.verdict, other.verdict), key=order.index)",
@@ -117,7 +120,7 @@ differences(
 differences("a kink at x is a slope", "+ short.rounding) + kinked", "+ short.rounding)")
 differences("values have no rounding", "SAFETY * (apart + short.rounding)", "SAFETY * apart")
 
-probes = PICKING.of("jacbench/probes.py", "tests/test_probes.py")
+probes = PICKING.of("jacbench/checking/line_probes.py", "tests/checking/test_line_probes.py")
 probes("a jump is a kink", "if gaps[1] > 4 * gaps[0] else", "if False else")
 probes(
     "one step tells a kink from curvature",
@@ -125,10 +128,12 @@ probes(
     "or False:",
 )
 
-calls = PICKING.of(f"{EXAMINING}/calls.py", f"{IN_EXAMINING}/test_calls.py")
+calls = PICKING.of(
+    "jacbench/problems/counted_function.py", "tests/problems/test_counted_function.py"
+)
 calls("a function may change its input", "if not np.array_equal(was, now):", "if False:")
 
-race = PICKING.of(f"{RACING}/race.py", f"{IN_RACING}/test_race.py")
+race = PICKING.of("jacbench/picking/racing/race.py", "tests/picking/racing/test_race.py")
 race(
     "the worst round drops a candidate early",
     "if len(ratios) >= rounds and min(ratios) > limit:",
@@ -171,14 +176,16 @@ race(
     "decided = True",
 )
 
-sampling = PICKING.of(f"{RACING}/sampling.py", f"{IN_RACING}/test_sampling.py")
+sampling = PICKING.of(
+    "jacbench/picking/racing/sampling.py", "tests/picking/racing/test_sampling.py"
+)
 sampling(
     "a block's least sample counts",
     "seconds = statistics.median(",
     "seconds = min(",
 )
 
-apart = PICKING.of(f"{RACING}/apart.py", f"{IN_RACING}/test_apart.py")
+apart = PICKING.of("jacbench/picking/racing/apart.py", "tests/picking/racing/test_apart.py")
 apart(
     "rounds that hang together tell as much as others",
     "worth = count / _inflation(_correlation(apart), count)",
@@ -186,7 +193,7 @@ apart(
 )
 apart("of several rivals each may be wronged as often", "1 - miss / len(logs)", "1 - miss")
 
-pairs = PICKING.of(f"{RACING}/pairs.py", f"{IN_RACING}/test_pairs.py")
+pairs = PICKING.of("jacbench/picking/racing/pairs.py", "tests/picking/racing/test_pairs.py")
 pairs(
     "a speed-up has an interval from two pairs",
     "if len(found) >= LEAST_PAIRS:",
@@ -194,7 +201,9 @@ pairs(
 )
 
 placing = PICKING.of(
-    f"{RACING}/placing.py", f"{IN_RACING}/test_placing.py", f"{IN_RACING}/test_pairs.py"
+    "jacbench/picking/racing/placing.py",
+    "tests/picking/racing/test_placing.py",
+    "tests/picking/racing/test_pairs.py",
 )
 placing(
     "a pick that was measured slower stays",
@@ -207,27 +216,31 @@ placing(
     '"slower" if known.ratio.estimate > 1.01 else',
 )
 
-measuring = PICKING.of(f"{RACING}/measuring.py", f"{IN_RACING}/test_measuring.py")
+measuring = PICKING.of(
+    "jacbench/picking/racing/measuring.py", "tests/picking/racing/test_measuring.py"
+)
 measuring(
     "candidates are measured in one order always",
     "for known in self._draws.order(chosen):",
     "for known in chosen:",
 )
 
-heats = PICKING.of(f"{RACING}/heats.py", f"{IN_RACING}/test_heats.py")
+heats = PICKING.of("jacbench/picking/racing/races.py", "tests/picking/racing/test_races.py")
 heats(
     "a race that was cut short is decided",
     "            self.open.add(form)\n",
     "            pass\n",
 )
-field = PICKING.of(f"{RACING}/field.py", f"{IN_RACING}/test_heats.py")
+field = PICKING.of("jacbench/picking/racing/candidates.py", "tests/picking/racing/test_races.py")
 field(
     "preparation counts whole for each call",
     "self.preparation_s(known) / calls",
     "self.preparation_s(known)",
 )
 
-last = PICKING.of(f"{RACING}/last_check.py", f"{IN_RACING}/test_last_check.py")
+last = PICKING.of(
+    "jacbench/picking/racing/final_check.py", "tests/picking/racing/test_final_check.py"
+)
 last(
     "a pick may change its process",
     "        if changed is not None:\n            picked.lose",
@@ -239,7 +252,9 @@ last(
     "if True:",
 )
 
-entering = PICKING.of(f"{RACING}/entering.py", f"{IN_RACING}/test_entering.py")
+entering = PICKING.of(
+    "jacbench/picking/racing/admission.py", "tests/picking/racing/test_admission.py"
+)
 entering(
     "a loop as slow as the best so far is not tried",
     "if best is None or self._least_s(known) <= HOPELESS_PASSES * best:",
@@ -251,7 +266,7 @@ entering(
     "",
 )
 
-rows = PICKING.of(f"{RACING}/rows.py", f"{IN_RACING}/test_rows.py")
+rows = PICKING.of("jacbench/picking/racing/rows.py", "tests/picking/racing/test_rows.py")
 rows(
     "a ratio to who lost later is one to the pick",
     "    if own[0] != other[0]:  # whoever won then was lost later\n        return None\n",
@@ -263,16 +278,16 @@ rows(
     "return spent / saved if saved > 0 else None",
 )
 
-draws = PICKING.of(f"{RACING}/draws.py", f"{IN_RACING}/test_draws.py")
+draws = PICKING.of("jacbench/picking/racing/draws.py", "tests/picking/racing/test_draws.py")
 draws(
     "every round runs on the first processor",
     "cpu = self._rng.choice(self._cpus)",
     "cpu = self._cpus[0]",
 )
 
-deciding = PICKING.of("jacbench/picking/deciding.py", "tests/picking/test_deciding.py")
+deciding = PICKING.of("jacbench/picking/decide.py", "tests/picking/test_decide.py")
 deciding("an answer is decided whatever was left", "decided=contest.decided", "decided=True")
-contest = PICKING.of(f"{RACING}/contest.py", f"{IN_RACING}/test_entering.py")
+contest = PICKING.of("jacbench/picking/racing/contest.py", "tests/picking/racing/test_admission.py")
 contest(
     "who had no time leaves the answer decided",
     " and not any(k.fate in UNMEASURED for k in self._field)",

@@ -6,7 +6,7 @@ from tests.mutations.mutation import Mutations
 
 RUNNING = Mutations()
 
-change = RUNNING.of("jacbench/change.py", "tests/test_compare.py")
+change = RUNNING.of("jacbench/comparing/cell_change.py", "tests/comparing/test_compare.py")
 change(
     "a comparison calls slower by the estimate alone",
     "if time.ratio > limit and time.low > 1:",
@@ -50,7 +50,7 @@ change(
     "return None",
 )
 
-comparison = RUNNING.of("jacbench/comparison.py", "tests/test_compare.py")
+comparison = RUNNING.of("jacbench/comparing/comparison.py", "tests/comparing/test_compare.py")
 comparison(
     "times of another machine are compared",
     'return {"cpu": "other CPU", "gpus": "other GPU"}.get(part, "other machine")',
@@ -73,7 +73,7 @@ decision(
     "elif interval.high < limit:",
     "elif interval.estimate < limit:",
 )
-conclusion = RUNNING.of("jacbench/gating/conclusion.py", "tests/gating/test_conclusion.py")
+conclusion = RUNNING.of("jacbench/gating/cell_outcome.py", "tests/gating/test_cell_outcome.py")
 conclusion(
     "a regression need not be confirmed",
     "confirmed = [] if second is None else _regressions(second)",
@@ -89,14 +89,14 @@ conclusion(
     'return Outcome.INCONCLUSIVE, f"head: {told[1]}; {UNCONFIRMED}"',
     "return told",
 )
-judge = RUNNING.of("jacbench/gating/judge.py", "tests/gating/test_judge.py")
+judge = RUNNING.of("jacbench/gating/stages.py", "tests/gating/test_stages.py")
 judge(
     "more memory is no suspicion",
     "return self.wrong or regressed or self.memory is not None",
     "return self.wrong or regressed",
 )
 
-statistics = RUNNING.of("jacbench/statistics.py", "tests/test_statistics.py")
+statistics = RUNNING.of("jacbench/measuring/statistics.py", "tests/measuring/test_statistics.py")
 statistics(
     "few visits are as good as many",
     "return float(stdtrit(freedom, (1 + confidence) / 2))",
@@ -134,27 +134,27 @@ statistics(
 )
 statistics("mild outliers are severe", "MILD, SEVERE = 1.5, 3.0", "MILD, SEVERE = 1.5, 1.5")
 
-results = RUNNING.of("jacbench/results.py", "tests/test_results.py")
+results = RUNNING.of("jacbench/results/run.py", "tests/results/test_run.py")
 results(
     "processor time is the mean of visits",
     "return sum(cpu_s * count for cpu_s, count in timed) / calls if calls else None",
     "return sum(cpu_s for cpu_s, _ in timed) / len(timed) if calls else None",
-    "tests/test_results.py::test_processor_time_is_that_of_a_call_over_all_of_them",
+    "tests/results/test_run.py::test_processor_time_is_that_of_a_call_over_all_of_them",
 )
 results(
     "samples are saved to three digits",
     '"data": [float(f"{sample:.6g}") for sample in samples]',
     '"data": [float(f"{sample:.3g}") for sample in samples]',
-    "tests/test_results.py::test_samples_are_kept_to_six_digits",
+    "tests/results/test_run.py::test_samples_are_kept_to_six_digits",
 )
 results(
     "a result that is untimed keeps its interval",
     "        low_s=None,\n        high_s=None,\n        iqr_s=None,\n        cpu_s=None,",
     "        iqr_s=None,\n        cpu_s=None,",
-    "tests/test_results.py::test_what_is_untimed_keeps_no_figure_of_a_time",
+    "tests/results/test_run.py::test_what_is_untimed_keeps_no_figure_of_a_time",
 )
 
-budget = RUNNING.of("jacbench/budget.py", "tests/test_budget.py")
+budget = RUNNING.of("jacbench/running/time_budget.py", "tests/running/test_time_budget.py")
 budget(
     "nothing is kept for what comes last",
     "self.left_s - self._reserve",
@@ -171,7 +171,7 @@ budget(
     "",
 )
 
-rounds = RUNNING.of("jacbench/rounds.py", "tests/test_rounds.py")
+rounds = RUNNING.of("jacbench/running/schedule.py", "tests/running/test_schedule.py")
 rounds(
     "the narrowest interval is visited first",
     "key=lambda cell: (cell != last, widths[cell])",
@@ -188,21 +188,23 @@ rounds(
     "",
 )
 
-resume = RUNNING.of("jacbench/resume.py", "tests/test_resume.py")
+resume = RUNNING.of("jacbench/running/resume.py", "tests/running/test_resume.py")
 resume(
     "a run goes on with an edited problem",
-    "if known is not None and source.of_problem(problems.get(name)) != known:",
+    "if known is not None and source_hash.of_problem(problems.get(name)) != known:",
     "if False:",
-    "tests/test_resume.py::test_what_was_measured_otherwise_is_refused",
+    "tests/running/test_resume.py::test_what_was_measured_otherwise_is_refused",
 )
 resume(
     "a run goes on with an edited method",
-    "if known is not None and source.of_method(registry.method(name)) != known:",
+    "if known is not None and source_hash.of_method(registry.method(name)) != known:",
     "if False:",
-    "tests/test_resume.py::test_what_was_measured_otherwise_is_refused",
+    "tests/running/test_resume.py::test_what_was_measured_otherwise_is_refused",
 )
 
-policy = RUNNING.of("jacbench/policy.py", "tests/test_policy.py", "tests/test_compare.py")
+policy = RUNNING.of(
+    "jacbench/results/policy.py", "tests/results/test_policy.py", "tests/comparing/test_compare.py"
+)
 policy(
     "an error that grew above the tolerance passes",
     "return new > self.error * base and new > ERROR_FLOOR * (tolerance or 0.0)",
@@ -214,14 +216,14 @@ policy(
     "found = {**rule.sets, **found}",
 )
 
-memory = RUNNING.of("jacbench/memory.py", "tests/test_memory.py")
+memory = RUNNING.of("jacbench/measuring/memory.py", "tests/measuring/test_memory.py")
 memory(
     "a Jacobian takes what its entries take",
     "return m * n * (2 * np.dtype(dtype).itemsize + 5 * 8)",
     "return m * n * np.dtype(dtype).itemsize",
 )
 
-timing = RUNNING.of("jacbench/timing.py", "tests/test_timing.py")
+timing = RUNNING.of("jacbench/measuring/warm_up.py", "tests/measuring/test_warm_up.py")
 timing(
     "one call warms up",
     "if calls >= 2 and spent > budget_s / 5:",

@@ -6,7 +6,7 @@ from tests.mutations.mutation import Mutations
 
 STRUCTURE = Mutations()
 
-fastest = STRUCTURE.of("jacbench/structure/fastest.py", "tests/structure/test_fastest.py")
+fastest = STRUCTURE.of("jacbench/structure/autotune.py", "tests/structure/test_autotune.py")
 fastest(
     "a way with another result may be the fastest",
     "elif same is not None and not same(first, result):",
@@ -24,14 +24,9 @@ samples(
     "    for point in points:\n",
     "    for point in points[:1]:\n",
 )
-samples(
-    "samples of a problem are looked for at x alone",
-    "[problem.x, problem.elsewhere],",
-    "[problem.x],",
-)
 
 verification = STRUCTURE.of(
-    "jacbench/structure/verification.py", "tests/structure/test_verification.py"
+    "jacbench/structure/pattern_check.py", "tests/structure/test_pattern_check.py"
 )
 verification(
     "a pattern is held against none of its products",
@@ -54,7 +49,9 @@ verification(
     "NOISY * noise",
 )
 
-sparsity = STRUCTURE.of("jacbench/structure/sparsity.py", "tests/structure/test_sparsity.py")
+sparsity = STRUCTURE.of(
+    "jacbench/structure/compression_plan.py", "tests/structure/test_compression_plan.py"
+)
 sparsity(
     "a pattern is made sure of at the first point alone",
     "return all(missed(made.best, at, dtype) is None for at in points)",
@@ -147,7 +144,7 @@ colouring(
     "if best is None or found.count < best.count:",
     "if best is None:",
 )
-halves = STRUCTURE.of("jacbench/structure/halves.py", "tests/structure/test_cut.py")
+halves = STRUCTURE.of("jacbench/structure/bottleneck.py", "tests/structure/test_minimum_cut.py")
 halves("a middle of half the width is narrow", "NARROW = 4\n", "NARROW = 2\n")
 halves(
     "what depends on x is a constant factor",
@@ -246,50 +243,54 @@ for backend in ("torch", "autograd"):
         "for name, way in ways.items()})",
     )
 
-native = STRUCTURE.of("jacbench/native_call.py", "tests/test_native.py", "tests/test_prepare.py")
+native = STRUCTURE.of(
+    "jacbench/derivatives/call.py",
+    "tests/derivatives/test_functions.py",
+    "tests/derivatives/test_prepare.py",
+)
 native(
     "a structure is seen at x alone",
     "elsewhere=self._elsewhere() if self.method.info.structure else None",
     "elsewhere=None",
-    "tests/test_prepare.py::test_a_structure_is_looked_at_at_a_second_point_too",
+    "tests/derivatives/test_prepare.py::test_a_structure_is_looked_at_at_a_second_point_too",
 )
 native(
     "an x of another shape is taken",
     "if tuple(leaf.shape) != tuple(known.shape) or leaf.dtype != known.dtype:",
     "if leaf.dtype != known.dtype:",
-    "tests/test_prepare.py::test_points_unlike_the_one_prepared_are_refused",
+    "tests/derivatives/test_prepare.py::test_points_unlike_the_one_prepared_are_refused",
 )
 native(
     "an x of another dtype is taken",
     "if tuple(leaf.shape) != tuple(known.shape) or leaf.dtype != known.dtype:",
     "if tuple(leaf.shape) != tuple(known.shape):",
-    "tests/test_prepare.py::test_points_unlike_the_one_prepared_are_refused",
+    "tests/derivatives/test_prepare.py::test_points_unlike_the_one_prepared_are_refused",
 )
 native(
     "columns are taken for rows",
     "parts = [parts[0].reshape(sum(sizes), m).T]",
     "parts = [parts[0].reshape(m, sum(sizes))]",
-    "tests/test_native.py",
-    "tests/test_native_operators.py",
+    "tests/derivatives/test_functions.py",
+    "tests/derivatives/test_native_operators.py",
 )
 native(
     "samples that interact are not refused",
-    '        if pair is not None:\n            raise JacbenchError(f"{self.who}: {interaction',
-    '        if False:\n            raise JacbenchError(f"{self.who}: {interaction',
-    "tests/test_interaction.py",
+    '        if pair is not None:\n            raise JacbenchError(f"{self.who}: {sample_coupling',
+    '        if False:\n            raise JacbenchError(f"{self.who}: {sample_coupling',
+    "tests/checking/test_sample_independence.py",
 )
 
 native(
     "a function that writes into its argument is taken",
     "if self.backend.was_written(copy, leaf):",
     "if False:",
-    "tests/test_native.py::test_a_function_that_writes_into_its_argument_is_told_so",
+    "tests/derivatives/test_functions.py::test_a_function_that_writes_into_its_argument_is_told_so",
 )
 native(
     "a function gets the user's own x",
     "own = tree.map_leaves(self.backend.copied, x)",
     "own = x",
-    "tests/test_native.py::test_a_function_that_writes_into_its_argument_is_told_so",
+    "tests/derivatives/test_functions.py::test_a_function_that_writes_into_its_argument_is_told_so",
 )
 isolation = STRUCTURE.of(
     "backends/jacbench_torch/isolation.py",
@@ -313,16 +314,20 @@ loops(
     "tests/backends/test_torch_isolation.py::test_the_grad_of_parameters_is_left_alone",
 )
 
-point = STRUCTURE.of("jacbench/point.py", "tests/test_point.py", "tests/test_native.py")
+point = STRUCTURE.of(
+    "jacbench/derivatives/point.py",
+    "tests/derivatives/test_point.py",
+    "tests/derivatives/test_functions.py",
+)
 point(
     "an x that is not finite is taken",
     "if not np.isfinite(value).all():",
     "if False:",
-    "tests/test_native.py::test_points_without_a_jacobian",
+    "tests/derivatives/test_functions.py::test_points_without_a_jacobian",
 )
 point(
     "a float64 x may become float32",
     "    if made != dtype:\n",
     "    if False:\n",
-    "tests/test_native.py::test_float64_where_jax_has_it_switched_off",
+    "tests/derivatives/test_functions.py::test_float64_where_jax_has_it_switched_off",
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jacbench.picking.examining import right
+from jacbench.picking.reference import choice
 
 Write = Callable[..., str]
 
@@ -37,4 +37,4 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat every Jacobian as too large to compare entry by entry."""
-    monkeypatch.setattr(right, "SMALL", 0)
+    monkeypatch.setattr(choice, "SMALL", 0)

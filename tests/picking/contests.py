@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.candidate import Candidate
 from jacbench.picking.racing.contest import Contest
-from jacbench.picking.racing.terms import Terms
+from jacbench.picking.terms import Terms
 from tests.picking.simulated import Planted, SimulatedBench
 
 PASSES = {"reverse": 200, "forward": 100}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jacbench.picking import deciding
+from jacbench.picking import decide as deciding
+from jacbench.picking.options import Wanted
 from jacbench.picking.telling import quiet
-from jacbench.picking.wanted import Wanted
 from tests.picking.simulated import Planted, SimulatedBench
 
 DESCRIBED = {"name": "f", "kind": "planted", "device": "cpu", "notes": ["said before"]}

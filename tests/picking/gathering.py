@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench.picking.examining.evidence import truth
 from jacbench.picking.examining.examination import examine
-from jacbench.picking.examining.truth import Truth
+from jacbench.picking.reference.assessed import Truth
+from jacbench.picking.reference.evidence import truth
 from tests.picking.planted import A, X, configured, subject
 
 BACKENDS = ("torch", "jax", "autograd")

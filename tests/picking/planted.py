@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import registry
-from jacbench.picking.given.spelling import Spelling
-from jacbench.picking.given.subject import Subject
-from jacbench.problem import Problem
+from jacbench.backend import registry
+from jacbench.backend.user_code import Spelling
+from jacbench.picking.loading.subject import Subject
+from jacbench.problems.problem import Problem
 
 A = np.array([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]])
 X = np.array([0.3, -0.4, 0.9])

@@ -6,11 +6,11 @@ import itertools
 import random
 from dataclasses import dataclass
 
-from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.picking.benches.bench import Entry, Evidence, Look, Offer
-from jacbench.picking.benches.lost import LostError
-from jacbench.picking.racing.candidate import Candidate
+from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.picking.bench import Entry, Evidence, Look, Offer
+from jacbench.picking.candidate import Candidate
 from jacbench.structure.samples import Samples
+from jacbench.workers.lost import LostError
 
 
 @dataclass

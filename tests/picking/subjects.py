@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import registry
-from jacbench.errors import JacbenchError
-from jacbench.evaluator import Evaluator
-from jacbench.picking.given import subject
-from jacbench.picking.given.spelling import Spelling
-from jacbench.picking.given.subject import Subject
+from jacbench.backend import registry
+from jacbench.backend.user_code import Spelling
+from jacbench.core.errors import JacbenchError
+from jacbench.picking.loading import subject
+from jacbench.picking.loading.subject import Subject
+from jacbench.problems.evaluator import Evaluator
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from jacbench.measuring.statistics import Interval
 from jacbench.picking.racing.contest import Contest
-from jacbench.picking.racing.terms import Terms
-from jacbench.statistics import Interval
+from jacbench.picking.terms import Terms
 from tests.picking.simulated import Planted, SimulatedBench
-from tests.picking.test_report import SLOWER, A, B, answer, row
+from tests.reporting.test_pick_report import SLOWER, A, B, answer, row
+from tests.results.test_run import schema_errors
 from tests.runs import strict
-from tests.test_results import schema_errors
 
 
 def errors(block: dict[str, Any]) -> list[str]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import jacbench
-from jacbench import registry
-from jacbench.errors import JacbenchError, NothingRightError
+from jacbench.backend import registry
+from jacbench.core.errors import JacbenchError, NothingRightError
 from jacbench.picking import auto
 from jacbench.picking.auto import Choice
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from jacbench_numpy import xp
 
-from jacbench import problems, registry
-from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.harness import Harness, Limits
-from jacbench.problem import Problem
+from jacbench import problems
+from jacbench.backend import registry
+from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.problems.problem import Problem
+from jacbench.running.prepared_cells import Harness, Limits
 
 NAMES = [name for name in problems.names() if name.startswith("awkward/")]
 REFUSED = ["awkward/complex-input", "awkward/integer-input"]

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from jacbench_numpy import xp
 
-from jacbench import registry, tree
-from jacbench.errors import JacbenchError
-from jacbench.operators.batch_jacobian import by_sample
-from jacbench.operators.operator import Sizes
-from jacbench.problem import Problem
+from jacbench.backend import registry
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
+from jacbench.core.operators.batch_jacobian import by_sample
+from jacbench.core.operators.operator import Sizes
 from jacbench.problems import Entry, nn
+from jacbench.problems.problem import Problem
 
 SMALL: dict[str, dict[str, int]] = {
     "digits-cnn": {"batch": 2, "channels": 2},

@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 from jacbench_numpy import xp
 
-from jacbench import problems, registry, tree
-from jacbench.errors import JacbenchError
-from jacbench.interaction import batch_size
-from jacbench.problem import Problem
+from jacbench import problems
+from jacbench.backend import registry
+from jacbench.checking.reference import outputs
+from jacbench.checking.sample_independence import batch_size
+from jacbench.core import tree
+from jacbench.core.errors import JacbenchError
 from jacbench.problems import Entry
-from jacbench.reference import outputs
+from jacbench.problems.problem import Problem
 
 NAMES = problems.names()
 WITHOUT_JACOBIAN = {

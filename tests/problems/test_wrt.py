@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from jacbench_numpy import xp
 
-from jacbench import problems, registry, tree
-from jacbench.cell import Cell, Verdict
-from jacbench.harness import Harness, Limits
-from jacbench.problem import Problem
+from jacbench import problems
+from jacbench.backend import registry
+from jacbench.core import tree
+from jacbench.core.cell import Cell, Verdict
+from jacbench.problems.problem import Problem
+from jacbench.running.prepared_cells import Harness, Limits
 
 NAMES = [name for name in problems.names() if name.startswith("wrt/")]
 PER_SAMPLE = [name for name in NAMES if problems.entry(name).batch]

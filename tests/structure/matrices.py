@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse
 
-from jacbench.structure.pattern import Pattern
-from jacbench.structure.verification import Products
+from jacbench.core.pattern import Pattern
+from jacbench.structure.pattern_check import Products
 
 
 def band(n: int, *offsets: int) -> scipy.sparse.csr_array:

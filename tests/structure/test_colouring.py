@@ -7,8 +7,8 @@ import networkx
 import numpy as np
 import pytest
 
+from jacbench.core.pattern import Pattern
 from jacbench.structure import colouring
-from jacbench.structure.pattern import Pattern
 from tests.structure.matrices import MATRICES, arrow, band, stencil
 
 

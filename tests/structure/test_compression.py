@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jacbench.core.pattern import Pattern
 from jacbench.structure import compression
-from jacbench.structure.pattern import Pattern
 from tests.structure.matrices import MATRICES, arrow, products
 
 

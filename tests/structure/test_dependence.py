@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jacbench.backend import UnfitError
-from jacbench.layout import Array
+from jacbench.core.arrays import Array
 from jacbench.structure import dependence
 from jacbench.structure.dependence import Link
 from jacbench.structure.program import Program, Step, Value

@@ -5,9 +5,9 @@ import pytest
 import scipy.linalg
 import scipy.sparse
 
-from jacbench.errors import JacbenchError
+from jacbench.core.errors import JacbenchError
+from jacbench.core.pattern import Pattern
 from jacbench.structure.formats import FORMATS, convert
-from jacbench.structure.pattern import Pattern
 from tests.structure.matrices import MATRICES, band, blocks
 
 RNG = np.random.default_rng(5)

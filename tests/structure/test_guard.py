@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench import layout, registry
-from jacbench.backend import Guarding, MethodInfo, Prepared, Target, UnfitError
-from jacbench.errors import JacbenchError
-from jacbench.layout import Array
+from jacbench.backend import Guarding, MethodInfo, Prepared, Target, UnfitError, registry
+from jacbench.core import layouts
+from jacbench.core.arrays import Array
+from jacbench.core.errors import JacbenchError
+from jacbench.core.pattern import Pattern
 from jacbench.structure import guard
 from jacbench.structure.guard import Guarded, Structured, StructuredMethod
-from jacbench.structure.pattern import Pattern
-from jacbench.structure.verification import Products
+from jacbench.structure.pattern_check import Products
 
 N = 12
 MOVED = np.r_[np.full(N - 1, 1.0), 2.0]
@@ -38,8 +38,8 @@ class Made(StructuredMethod):
     def __init__(self, *, everywhere: bool = False, unfit: bool = False) -> None:
         self.everywhere, self.unfit, self.prepared = everywhere, unfit, 0
 
-    def layout(self, target: Target) -> layout.Layout:
-        return layout.MATRIX
+    def layout(self, target: Target) -> layouts.Layout:
+        return layouts.MATRIX
 
     def products_of(self, target: Target) -> Callable[[Array], Products]:
         return lambda x: Products(lambda t: t @ right(x).T, lambda v: v @ right(x))
@@ -265,12 +265,12 @@ def test_what_a_vector_meets_is_known_of_every_layout(
     J = np.array([[1.0, -2.0, 0.0], [0.0, 3.0, -4.0], [5.0, 0.0, 0.0], [0.0, 0.0, -6.0]])
     expected = abs(J).sum(axis=0 if side == "columns" else 1)
     pattern = Pattern.of(J != 0)
-    found = guard.met([J], layout.MATRIX, J.shape, side)
+    found = guard.met([J], layouts.MATRIX, J.shape, side)
     np.testing.assert_array_equal(found, expected)
-    found = guard.met([J[J != 0]], layout.sparse(pattern), J.shape, side)
+    found = guard.met([J[J != 0]], layouts.sparse(pattern), J.shape, side)
     np.testing.assert_array_equal(found, expected)
     factors = [np.array([[1.0], [-2.0]]), np.array([[3.0, -1.0, 0.0]])]
-    found = guard.met(factors, layout.factored(1), (2, 3), side)
+    found = guard.met(factors, layouts.factored(1), (2, 3), side)
     expected = abs(factors[0] @ factors[1]).sum(axis=0 if side == "columns" else 1)
     np.testing.assert_array_equal(found, expected)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import tree
+from jacbench.core import tree
 from jacbench.structure.points import further
 
 

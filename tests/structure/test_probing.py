@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 
 from jacbench.backend import UnfitError
-from jacbench.layout import Array
+from jacbench.core.arrays import Array
 from jacbench.structure import probing
 from jacbench.structure.probing import Bounds, Product
 from tests.structure.matrices import (

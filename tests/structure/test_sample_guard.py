@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import jacbench
-from jacbench import registry
-from jacbench.errors import JacbenchError
+from jacbench.backend import registry
+from jacbench.core.errors import JacbenchError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 

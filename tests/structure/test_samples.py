@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jacbench.errors import JacbenchError
-from jacbench.problem import Problem
+from jacbench.core.errors import JacbenchError
+from jacbench.core.pattern import Pattern
 from jacbench.structure import samples
-from jacbench.structure.pattern import Pattern
 
 B = 6
 
@@ -248,27 +247,13 @@ def test_columns_belong_to_samples_as_indices_do(data: st.DataObject, count: int
     assert all(shape[own] == count and own == axis % len(shape) for _, shape, own in parts)
 
 
-# --- problems ---
-
-
-def test_of_a_problem_both_points_and_its_pattern_are_used() -> None:
-    problem = Problem(
-        name="p", function=lambda xp, x, c: xp.tanh(x @ c), x=normal(B, 3), constants=(W,)
-    )
-    found = samples.of_problem(problem, "numpy")
+def test_every_point_and_a_pattern_are_used() -> None:
+    x = normal(B, 3)
+    found = samples.find(lambda x: np.tanh(x @ W), [x, x + 0.1])
     assert found.axis == 0
     assert "at 7 points" in (found.caveat or "")
-    gated = Problem(
-        name="gated",
-        function=lambda xp, x: x + xp.maximum(xp.sum(x) - 50, xp.zeros_like(x)),
-        x=normal(B, 2),
-        elsewhere=normal(B, 2) + 20,
-    )
-    assert samples.of_problem(gated, "numpy").axis is None
-    known = Problem(
-        name="known",
-        function=lambda xp, x: xp.sin(x),
-        x=normal(B, 2),
-        pattern=np.eye(2 * B, dtype=bool),
-    )
-    assert samples.of_problem(known, "numpy") == samples.Samples(0, B)
+    x = normal(B, 2)
+    gated = samples.find(lambda x: x + np.maximum(np.sum(x) - 50, 0), [x, x + 20])
+    assert gated.axis is None
+    pattern = Pattern.of(np.eye(2 * B, dtype=bool))
+    assert samples.find(np.sin, [x], pattern=pattern) == samples.Samples(0, B)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from jacbench.cell import CellResult, Verdict
-from jacbench.results import Run, Stretch, pooled
+from jacbench.core.cell import CellResult, Verdict
+from jacbench.results.run import Run, Stretch, pooled
 from jacbench.sweeping.outcome import Panel, Sweep, outcome
 from jacbench.sweeping.sizes import Plan, plan
 from tests import samples

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from jacbench.cell import Verdict
+from jacbench.core.cell import Verdict
 from jacbench.sweeping.crossover import Crossover, Race
 from tests.sweeping.simulated import Law, law, panel_of, swept
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacbench import statistics
+from jacbench.measuring import statistics
 from jacbench.sweeping.fit import Fit, power_law, upper_half
 
 XS = [16.0 * 2**i for i in range(9)]

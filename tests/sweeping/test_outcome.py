@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from jacbench import read, results_writer
-from jacbench.cell import Verdict
-from jacbench.sweeping.operation import document
+from jacbench import read
+from jacbench.core.cell import Verdict
+from jacbench.results import writer
+from jacbench.sweeping.document import document
 from jacbench.sweeping.outcome import Sweep, outcome
 from jacbench.sweeping.sizes import plan
 from tests.gating.test_gate import described
+from tests.results.test_run import schema_errors as results_errors
 from tests.runs import strict
 from tests.samples import FINGERPRINT
 from tests.sweeping.simulated import law, run_over, swept
-from tests.test_results import schema_errors as results_errors
 
 LAWS = {
     "numpy.analytic": law(1e-7, 1.0),
@@ -114,7 +115,7 @@ def test_what_is_a_failure(verdict: Verdict, ok: bool) -> None:
 
 
 def test_the_results_file_is_an_ordinary_one(mixed: Sweep, tmp_path: Path) -> None:
-    path = results_writer.write(tmp_path / "swept.json", document(mixed))
+    path = writer.write(tmp_path / "swept.json", document(mixed))
     again = read(path)
     assert [result.cell for result in again.cells] == [r.cell for r in mixed.run.cells]
     assert again.fingerprint["machine"] == FINGERPRINT["machine"]

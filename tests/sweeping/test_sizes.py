@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacbench import problems
-from jacbench.errors import JacbenchError
+from jacbench.core.errors import JacbenchError
 from jacbench.sweeping.sizes import MOST, Sizes, plan, values
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jacbench.layout import Array
+from jacbench.core.arrays import Array
 
 _SEED = 2701
 

@@ -12,33 +12,36 @@ from typing import Any
 
 import numpy as np
 
-from jacbench import affinity, memory, process_state, recheck, registry, scrub, tree
-from jacbench.backend import Method, MethodInfo
-from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.errors import JacbenchError
-from jacbench.gating.clock import Clock
-from jacbench.harness import Harness, Limits
-from jacbench.interaction import batch_size as samples_of
-from jacbench.new_points import NewPoints
-from jacbench.picking.benches.bench import Entry, Evidence, Look, Offer
-from jacbench.picking.benches.lost import LostError
-from jacbench.picking.examining import evidence, examination
-from jacbench.picking.examining.calls import Calls
+from jacbench.backend import Method, MethodInfo, registry
+from jacbench.backend.recipes import through_jacbench
+from jacbench.checking import process_state, recheck
+from jacbench.checking.checks import Settled
+from jacbench.checking.new_points import NewPoints
+from jacbench.checking.reference import Reference
+from jacbench.checking.sample_independence import batch_size as samples_of
+from jacbench.checking.verdict import guarded, refused
+from jacbench.core import redaction, tree
+from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.core.errors import JacbenchError
+from jacbench.core.pattern import Pattern
+from jacbench.measuring import affinity, memory
+from jacbench.measuring.clock import Clock
+from jacbench.measuring.warm_up import warm_up
+from jacbench.picking.bench import Entry, Evidence, Look, Offer
+from jacbench.picking.candidate import FORMATS, Candidate
+from jacbench.picking.examining import examination
 from jacbench.picking.examining.examination import Examination
-from jacbench.picking.examining.truth import Truth, settle_large
-from jacbench.picking.given.subject import Subject
-from jacbench.picking.racing.candidate import FORMATS, Candidate
-from jacbench.picking.recipes import through_jacbench
-from jacbench.problem import Problem
-from jacbench.reference import Reference
-from jacbench.settle import guarded, refused
-from jacbench.structure import sample_guard, sparsity
+from jacbench.picking.loading.subject import Subject
+from jacbench.picking.reference import evidence
+from jacbench.picking.reference.assessed import Truth, settle_large
+from jacbench.problems.counted_function import Calls
+from jacbench.problems.problem import Problem
+from jacbench.running.prepared_cells import Harness, Limits
+from jacbench.structure import compression_plan, sample_guard
 from jacbench.structure.guard import Guarded
-from jacbench.structure.pattern import Pattern
 from jacbench.structure.samples import Samples
 from jacbench.structure.samples import find as find_samples
-from jacbench.timing import warm_up
-from jacbench.trial import Settled
+from jacbench.workers.lost import LostError
 
 NOTHING = 1e-12
 """Share of the largest entry below which one may be rounding, in place of a zero."""
@@ -195,7 +198,7 @@ class LocalBench:
             return None
         entries = np.abs(known.reference.here.jacobian)
         count = int(np.count_nonzero(entries > NOTHING * entries.max(initial=0.0)))
-        return sparsity.too_dense(count, entries.shape)
+        return compression_plan.too_dense(count, entries.shape)
 
     def _cell(self, candidate: Candidate) -> Cell:
         return Cell(
@@ -239,12 +242,12 @@ class LocalBench:
                     warnings.simplefilter("ignore")
                     call_s = warm_up(settled.prepared.call, settled.x, WARM_S)
             except Exception as exc:  # noqa: BLE001 - a call that fails only after a few
-                reason = scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}")
+                reason = redaction.text(f"{type(exc).__name__}: {redaction.one_line(exc, 300)}")
                 told = replace(
                     settled.result,
                     verdict=Verdict.FAILED,
                     reason=reason,
-                    traceback=scrub.traceback_text(exc),
+                    traceback=redaction.traceback_text(exc),
                 )
                 settled = self._settled[candidate] = Settled(told)
         return Entry(candidate=candidate, result=settled.result, call_s=call_s, start_s=start_s)
@@ -322,7 +325,7 @@ class LocalBench:
                 warnings.simplefilter("ignore")
                 yield
         except Exception as exc:
-            told = scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}")
+            told = redaction.text(f"{type(exc).__name__}: {redaction.one_line(exc, 300)}")
             raise LostError(Verdict.FAILED, f"a later call raised {told}") from exc
 
     def changes(self, candidate: Candidate, *, again: bool = False) -> str | None:
@@ -392,9 +395,9 @@ class LocalBench:
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return the machine, the versions and the settings."""
-        from jacbench import results  # noqa: PLC0415 - it imports much that a bench does without
+        from jacbench.results import run  # noqa: PLC0415 - it imports much that a bench does without
 
-        described: Mapping[str, Any] = results.json_safe(results.describe(self._harness.settings))
+        described: Mapping[str, Any] = run.json_safe(run.describe(self._harness.settings))
         return described
 
     def close(self) -> None:

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jacbench import environment, memory, watch
-from jacbench.cell import Cell, CellResult, Verdict
-from jacbench.channel import Downward
-from jacbench.crew import MEMORY_SHARE
-from jacbench.errors import JacbenchError, NothingRightError
-from jacbench.picking.benches.bench import Entry, Evidence, Look, Offer
-from jacbench.picking.benches.lost import LostError
-from jacbench.picking.given.asking import Asked
-from jacbench.picking.racing.candidate import Candidate
+from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.core.errors import JacbenchError, NothingRightError
+from jacbench.measuring import memory, process_memory
+from jacbench.measuring import threads as environment
+from jacbench.picking.bench import Entry, Evidence, Look, Offer
+from jacbench.picking.candidate import Candidate
+from jacbench.picking.loading.function_request import Asked
+from jacbench.running.backend_worker import MEMORY_SHARE
 from jacbench.structure.samples import Samples
+from jacbench.workers.channel import Downward
+from jacbench.workers.lost import LostError
 
 GRACE_S = 2.0
 """What an answer may take beyond the time there is, seconds: it was expected to come in time."""
@@ -115,7 +116,7 @@ class RemoteBench:
         """Let the worker make the bench of ``backend``."""
         self._library = backend
         self._ask("start", self._limits.start_s, backend=backend)
-        self._at_rest = watch.resident_bytes(self._running.pid)
+        self._at_rest = process_memory.resident_bytes(self._running.pid)
 
     @property
     def named(self) -> str:
@@ -345,7 +346,7 @@ class RemoteBench:
 
     def _too_much(self, worker: Downward) -> str | None:
         """Return why the worker takes more memory than it may, or None."""
-        held = watch.resident_bytes(worker.pid)
+        held = process_memory.resident_bytes(worker.pid)
         if held is None:
             return None
         more = held - (self._at_rest or 0)

@@ -13,15 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jacbench
-from jacbench import environment
-from jacbench.channel import Upward
-from jacbench.errors import JacbenchError, NothingRightError
-from jacbench.picking.benches.lost import LostError
+from jacbench.core.errors import JacbenchError, NothingRightError
+from jacbench.measuring import threads as environment
+from jacbench.workers.channel import Upward
+from jacbench.workers.lost import LostError
 
 if TYPE_CHECKING:  # NumPy is imported once its threads are pinned, and the process has a folder
     from jacbench.picking.benches.local import LocalBench
-    from jacbench.picking.given.subject import Subject
+    from jacbench.picking.loading.subject import Subject
 
 
 class Worker:
@@ -60,11 +59,11 @@ class Worker:
 
     def open(self, folder: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Load what the user named; return what it is."""
-        from jacbench.picking.given import asking  # noqa: PLC0415 - NumPy, after the pins
+        from jacbench.picking.loading import function_request  # noqa: PLC0415 - NumPy, after the pins
 
         os.chdir(folder)
-        self._subject = asking.Asked.from_json(asked).subject()
-        return asking.described(self._subject)
+        self._subject = function_request.Asked.from_json(asked).subject()
+        return function_request.described(self._subject)
 
     def start(self, backend: str) -> dict[str, Any]:
         """Make the bench of one library, past its first use."""
@@ -125,7 +124,7 @@ class Worker:
 
 
 def _candidate(fields: Mapping[str, Any]) -> Any:
-    from jacbench.picking.racing.candidate import Candidate  # noqa: PLC0415
+    from jacbench.picking.candidate import Candidate  # noqa: PLC0415
 
     return Candidate.from_json(fields)
 
@@ -154,10 +153,10 @@ def main() -> None:
                 nothing_right=isinstance(exc, NothingRightError),
             )
         except Exception as exc:  # noqa: BLE001 - whatever a user's function raises
-            from jacbench import scrub  # noqa: PLC0415
+            from jacbench.core import redaction  # noqa: PLC0415
 
-            told = scrub.text(f"{type(exc).__name__}: {scrub.one_line(exc, 300)}")
-            channel.send("failed", reason=told, traceback=scrub.traceback_text(exc))
+            told = redaction.text(f"{type(exc).__name__}: {redaction.one_line(exc, 300)}")
+            channel.send("failed", reason=told, traceback=redaction.traceback_text(exc))
 
 
 def _own_lines(exc: JacbenchError) -> str | None:
@@ -180,7 +179,7 @@ def _is_own(file: str) -> bool:
     """Say whether a file is the user's: no library's, not jacbench's, not Python's."""
     path = Path(file)
     libraries = {"site-packages", "dist-packages"} & set(path.parts)
-    shipped = (Path(os.__file__).parent, Path(jacbench.__file__).parent)
+    shipped = (Path(os.__file__).parent, Path(__file__).parents[2])
     return path.is_file() and not libraries and not any(map(path.is_relative_to, shipped))
 
 

@@ -7,19 +7,20 @@ import math
 import warnings
 from dataclasses import dataclass
 
-from jacbench import agreement, nearby
-from jacbench.digits import format_seconds
-from jacbench.errors import JacbenchError
-from jacbench.layout import Array, Shape
-from jacbench.picking.examining import closely
-from jacbench.picking.examining.allowance import Allowance, InTime
-from jacbench.picking.examining.calls import Calls, rounded
-from jacbench.picking.examining.closely import Finding
-from jacbench.picking.given.subject import Subject
-from jacbench.problem import Problem
-from jacbench.scrub import one_line
-from jacbench.tree import Tree
-from jacbench.value import same_outputs
+from jacbench.checking import matrix_error
+from jacbench.core import nearby
+from jacbench.core.arrays import Array, Shape
+from jacbench.core.errors import JacbenchError
+from jacbench.core.redaction import one_line
+from jacbench.core.tree import Tree
+from jacbench.core.units import format_seconds
+from jacbench.measuring.deadline import Allowance, InTime
+from jacbench.picking.examining import smoothness
+from jacbench.picking.examining.smoothness import Finding
+from jacbench.picking.loading.subject import Subject
+from jacbench.problems.checked_value import same_outputs
+from jacbench.problems.counted_function import Calls, rounded
+from jacbench.problems.problem import Problem
 
 BUDGET_S = 2.0
 """What looking for noise, kinks and linearity may take, seconds."""
@@ -197,7 +198,7 @@ class _Examiner:
         precise, there = self._best_precision()
         left_s = max(0.0, self.allowance.left() - EVIDENCE_CALLS * call_s)
         budget_s = min(self.budget_s, left_s)
-        seen = closely.look(self.problem, precise, there, call_s=call_s, budget_s=budget_s)
+        seen = smoothness.look(self.problem, precise, there, call_s=call_s, budget_s=budget_s)
         if self.dense_s(call_s)[0] > self.allowance.limit_s:
             self._tell("slow", self._slow(call_s))
         told = f"not looked for: {', '.join(seen.missed)}: {self.allowance.why(call_s)}"
@@ -260,7 +261,7 @@ class _Examiner:
 
     def _refuse_random(self, again: Array) -> None:
         difference = _apart(again, self.y)
-        if difference > agreement.tolerance(self.calls.dtype, self.subject.device):
+        if difference > matrix_error.tolerance(self.calls.dtype, self.subject.device):
             raise JacbenchError(
                 f"{self.who}: two calls at the same x differ by {difference:.2g} of ‖y‖, and what "
                 "is random, or keeps something between calls, has no Jacobian: pass the random "
@@ -318,7 +319,7 @@ class _Examiner:
         if str(double.dtype) != "float64" or double.shape != self.y.shape:
             return f"there it returns {double.dtype} of shape {double.shape}"
         off = _apart(self.y, double)
-        limit = agreement.tolerance("float32", self.subject.device)
+        limit = matrix_error.tolerance("float32", self.subject.device)
         return None if off <= limit else f"there ‖y‖ is {off:.1g} of itself away"
 
     # --- slow ---
@@ -344,7 +345,7 @@ class _Examiner:
 
 def _apart(one: Array, other: Array) -> float:
     """Return ‖one - other‖/‖other‖."""
-    return agreement.compare(one.reshape(-1, 1), other.reshape(-1, 1)).error
+    return matrix_error.compare(one.reshape(-1, 1), other.reshape(-1, 1)).error
 
 
 def _span(least: float, most: float) -> str:

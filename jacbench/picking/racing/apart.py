@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jacbench.statistics import Floats, Interval
+from jacbench.measuring.statistics import Floats, Interval
 
 LEAST = 5
 """Rounds below which nothing is said of how sure a ratio is."""

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from jacbench.picking.racing.budget import Budget
-from jacbench.picking.racing.entering import Entering
-from jacbench.picking.racing.field import Field, Known
-from jacbench.picking.racing.heats import RACING_SHARE, Heats
+from jacbench.measuring.budget import Budget
+from jacbench.picking.racing.admission import Entering
+from jacbench.picking.racing.candidates import Field, Known
 from jacbench.picking.racing.race import HOPELESS
+from jacbench.picking.racing.races import RACING_SHARE, Heats
 
 CHUNKS = (4, 16, 64)
 """A chunk is tried of all rows divided by each of these, as long as that helps."""

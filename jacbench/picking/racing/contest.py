@@ -6,22 +6,22 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from jacbench.measuring.budget import Budget
 from jacbench.picking.answer import UNMEASURED, Row
-from jacbench.picking.benches.abreast import ALONE, Abreast
-from jacbench.picking.benches.bench import Bench
+from jacbench.picking.bench import Bench
+from jacbench.picking.candidate import Candidate
 from jacbench.picking.racing import rows
-from jacbench.picking.racing.budget import Budget
-from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.racing.admission import Entering
+from jacbench.picking.racing.candidates import Field
 from jacbench.picking.racing.chunks import Chunks
 from jacbench.picking.racing.draws import Draws
-from jacbench.picking.racing.entering import Entering
-from jacbench.picking.racing.field import Field
-from jacbench.picking.racing.heats import FIRST_SHARE, RACING_SHARE, Heats
-from jacbench.picking.racing.last_check import LastCheck
+from jacbench.picking.racing.final_check import LastCheck
 from jacbench.picking.racing.measuring import Measuring
-from jacbench.picking.racing.terms import Terms
-from jacbench.picking.racing.versus_today import Speedup, speedup
+from jacbench.picking.racing.races import FIRST_SHARE, RACING_SHARE, Heats
+from jacbench.picking.racing.speedup import Speedup, speedup
 from jacbench.picking.telling import Tell
+from jacbench.picking.terms import Terms
+from jacbench.workers.pool import ALONE, Abreast
 
 
 class Contest:

@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-from jacbench.picking.benches.bench import Bench
-from jacbench.picking.racing.terms import Terms
+from jacbench.picking.bench import Bench
+from jacbench.picking.terms import Terms
 
 T = TypeVar("T")
 

@@ -6,14 +6,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jacbench.cell import CellResult
+from jacbench.core.cell import CellResult
+from jacbench.measuring.budget import Budget
+from jacbench.measuring.statistics import median_interval, outliers
 from jacbench.picking.racing import pairs, placing, sampling
-from jacbench.picking.racing.budget import Budget
+from jacbench.picking.racing.candidates import Field, Known
 from jacbench.picking.racing.draws import Draws
-from jacbench.picking.racing.field import Field, Known
 from jacbench.picking.racing.sampling import SLOW_S
 from jacbench.picking.telling import Tell
-from jacbench.statistics import median_interval, outliers
 
 VISITS = 6
 """Stretches in which those left are measured, in turn: as a run measures."""

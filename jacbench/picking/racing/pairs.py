@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 
-from jacbench.picking.racing.field import Known
-from jacbench.statistics import Interval, paired_interval
+from jacbench.measuring.statistics import Interval, paired_interval
+from jacbench.picking.racing.candidates import Known
 
 LEAST_PAIRS = 4
 """Pairs below which a ratio has no interval: of three it would be as wide as to say little."""

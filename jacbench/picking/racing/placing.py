@@ -6,10 +6,10 @@ takes its place. So no answer keeps a pick that its own table shows slower.
 
 from __future__ import annotations
 
+from jacbench.measuring.statistics import Interval
 from jacbench.picking.racing import pairs
-from jacbench.picking.racing.field import Field, Known
+from jacbench.picking.racing.candidates import Field, Known
 from jacbench.picking.racing.race import NEAR
-from jacbench.statistics import Interval
 
 
 def place(field: Field, form: str) -> None:

@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jacbench.measuring.statistics import Interval
+from jacbench.picking.candidate import Candidate
 from jacbench.picking.racing import apart
-from jacbench.picking.racing.candidate import Candidate
-from jacbench.statistics import Interval
 
 HOPELESS = 3.0
 """Times the leader's: who takes longer in its first warm calls is not raced at all."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from jacbench.measuring.statistics import Interval
 from jacbench.picking.answer import Row
-from jacbench.picking.racing.candidate import Candidate
-from jacbench.picking.racing.field import Field, Known
-from jacbench.statistics import Interval
+from jacbench.picking.candidate import Candidate
+from jacbench.picking.racing.candidates import Field, Known
 
 
 def rows(field: Field, speedup: Interval | None) -> list[Row]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 
-from jacbench.picking.benches.lost import LostError
-from jacbench.picking.racing.field import Known
+from jacbench.picking.racing.candidates import Known
+from jacbench.workers.lost import LostError
 
 SAMPLE_S = 1.5e-3
 """What one sample lasts, seconds: long against the clock, short against the machine's moods."""

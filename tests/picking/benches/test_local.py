@@ -8,15 +8,14 @@ import warnings
 import numpy as np
 import pytest
 
-from jacbench import registry
-from jacbench.backend import Prepared
-from jacbench.cell import Verdict
-from jacbench.errors import JacbenchError
+from jacbench.backend import Prepared, registry
+from jacbench.core.cell import Verdict
+from jacbench.core.errors import JacbenchError
 from jacbench.picking.benches.local import LocalBench
-from jacbench.picking.benches.lost import LostError
-from jacbench.picking.examining import right
-from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.candidate import Candidate
+from jacbench.picking.reference import choice
 from jacbench.structure.sample_guard import LookedAt
+from jacbench.workers.lost import LostError
 from tests.picking import planted
 from tests.planting import Wrapped
 
@@ -240,7 +239,7 @@ def keeps(true):
 @pytest.mark.parametrize("by_products", [False, True])
 def test_who_lied_to_the_clock_is_lost_once_it_is_asked_again(make, told, by_products, monkeypatch):
     if by_products:
-        monkeypatch.setattr(right, "SMALL", 0)
+        monkeypatch.setattr(choice, "SMALL", 0)
     made = bench(x=np.array([0.7, 1.3, 0.4]))
     lying(made, make)
     made.block(JACOBIAN, 8, 20)
@@ -253,7 +252,7 @@ def test_who_lied_to_the_clock_is_lost_once_it_is_asked_again(make, told, by_pro
 @pytest.mark.parametrize("by_products", [False, True])
 def test_who_is_right_stays_when_it_is_asked_again(by_products, monkeypatch):
     if by_products:
-        monkeypatch.setattr(right, "SMALL", 0)
+        monkeypatch.setattr(choice, "SMALL", 0)
     made = bench(x=np.array([0.7, 1.3, 0.4]))
     assert made.enter(JACOBIAN).result.verdict is Verdict.AGREES
     assert made.changes(JACOBIAN, again=True) is None

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from jacbench.cell import Verdict
-from jacbench.errors import JacbenchError
-from jacbench.picking.benches.lost import LostError
+from jacbench.core.cell import Verdict
+from jacbench.core.errors import JacbenchError
 from jacbench.picking.benches.remote import FileError, Limits, RemoteBench
-from jacbench.picking.given.asking import Asked
-from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.candidate import Candidate
+from jacbench.picking.loading.function_request import Asked
+from jacbench.workers.lost import LostError
 
 pytest.importorskip("autograd")
 

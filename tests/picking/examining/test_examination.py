@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench.errors import JacbenchError
-from jacbench.picking.examining import closely
+from jacbench.checking.line_probes import Sides
+from jacbench.core.errors import JacbenchError
+from jacbench.picking.examining import smoothness
 from jacbench.picking.examining.examination import Examination, dense_seconds, examine
-from jacbench.probes import Sides
 from tests.picking.planted import A, X, configured, subject
 
 anp = pytest.importorskip("autograd.numpy")
@@ -260,8 +260,8 @@ def test_a_way_out_of_a_kink_is_looked_for_while_there_is_time(
         now[0] += 1.0
         return Sides("kink"), False
 
-    monkeypatch.setattr(closely._Closely, "_sides", sides)
-    monkeypatch.setattr(closely, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(smoothness._Closely, "_sides", sides)
+    monkeypatch.setattr(smoothness, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     found = look(smooth, budget_s=budget_s)
     assert "kink" in names(found)
     assert now[0] == 1 + tries

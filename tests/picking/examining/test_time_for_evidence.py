@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from jacbench.picking.examining import allowance, calls, closely, evidence, right
-from jacbench.picking.examining.evidence import truth
+from jacbench.measuring import deadline
+from jacbench.picking.examining import smoothness
 from jacbench.picking.examining.examination import examine
-from jacbench.picking.examining.witnesses import Witnesses
+from jacbench.picking.reference import choice, evidence
+from jacbench.picking.reference.evidence import truth
+from jacbench.picking.reference.modes import Witnesses
+from jacbench.problems import counted_function
 from tests.picking.gathering import (
     exact,
 )
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWar
 def slow(monkeypatch: pytest.MonkeyPatch, call_s: float) -> tuple[Callable[[Any], Any], list[Any]]:
     """Return a function that takes so long by a clock that only its calls move, and its calls."""
     clock = Clock()
-    for module in (allowance, calls, closely, evidence, right):
+    for module in (deadline, counted_function, smoothness, evidence, choice):
         monkeypatch.setattr(module, "time", clock)
     seen: list[Any] = []
 
@@ -123,7 +126,7 @@ def test_two_modes_that_agree_can_do_without_differences(monkeypatch: pytest.Mon
     asked, forward = subject(f), Witnesses.forward
 
     def long(*arguments: Any) -> Any:
-        allowance.time.now += 10.0
+        deadline.time.now += 10.0
         return forward(*arguments)
 
     looked = examine(asked, "autograd", time_limit_s=10.0)

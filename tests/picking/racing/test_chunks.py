@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.candidate import Candidate
 from tests.picking.contests import contest
 from tests.picking.simulated import Planted
 

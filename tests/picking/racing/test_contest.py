@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from jacbench.cell import Verdict
+from jacbench.core.cell import Verdict
 from jacbench.picking.racing.contest import Contest
-from jacbench.picking.racing.terms import Terms
+from jacbench.picking.terms import Terms
 from tests.picking.contests import PASSES, contest, row, run
 from tests.picking.simulated import Planted, SimulatedBench
 

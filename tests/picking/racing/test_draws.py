@@ -7,7 +7,7 @@ import os
 import pytest
 
 from jacbench.picking.racing.draws import Draws
-from jacbench.picking.racing.terms import Terms
+from jacbench.picking.terms import Terms
 from tests.picking.contests import contest
 from tests.picking.simulated import Planted, SimulatedBench
 

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from jacbench.picking.racing import pairs, placing
-from jacbench.picking.racing.field import Field
-from jacbench.picking.racing.terms import Terms
+from jacbench.picking.racing.candidates import Field
+from jacbench.picking.terms import Terms
 from tests.picking.simulated import Planted, SimulatedBench
 
 

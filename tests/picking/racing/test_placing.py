@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.candidate import Candidate
 from tests.picking.contests import row, run
 from tests.picking.simulated import Planted, SimulatedBench
 

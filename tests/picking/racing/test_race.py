@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacbench.picking.racing.candidate import Candidate
+from jacbench.picking.candidate import Candidate
 from jacbench.picking.racing.race import LOOKS, MOST_ROUNDS, race
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from jacbench.measuring.statistics import Interval
 from jacbench.picking.racing import rows
-from jacbench.picking.racing.field import Field
-from jacbench.picking.racing.terms import Terms
-from jacbench.statistics import Interval
+from jacbench.picking.racing.candidates import Field
+from jacbench.picking.terms import Terms
 from tests.picking.contests import contest, row, run
 from tests.picking.simulated import Planted, SimulatedBench
 

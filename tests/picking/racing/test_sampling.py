@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from jacbench.cell import Verdict
+from jacbench.core.cell import Verdict
 from jacbench.picking.racing import sampling
-from jacbench.picking.racing.field import Known
+from jacbench.picking.racing.candidates import Known
 from tests.picking.simulated import Planted, SimulatedBench
 
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from jacbench import layout
 from jacbench.backend import Backend, Descriptor, Method, MethodInfo, Prepared, Target
-from jacbench.layout import Layout
+from jacbench.core import layouts
+from jacbench.core.layouts import Layout
 from jacbench_tiny import descriptor
 
 
@@ -40,7 +40,7 @@ class TinyMethod(Method):
     def layout(self, target: Target) -> Layout:
         """Return (m, n)."""
         del target
-        return layout.MATRIX
+        return layouts.MATRIX
 
     def prepare(self, target: Target) -> Prepared:
         """Make the call."""

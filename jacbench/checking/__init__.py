@@ -1,0 +1,1 @@
+"""What is the right Jacobian, and whether a method's answer is it."""

@@ -1,0 +1,111 @@
+"""What a library's two modes give for a few random vectors, and whether they agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jacbench.checking import differences
+from jacbench.core.arrays import Array
+from jacbench.core.tree import Tree
+from jacbench.picking.reference.modes import Witnesses
+from jacbench.picking.reference.random_products import DIRECTIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Products:
+    """Products with the Jacobian at each of some points.
+
+    Attributes
+    ----------
+    forward, reverse
+        The methods that gave them; empty where none could.
+    tangents
+        V, standard normal, (n, K), for K vectors a side.
+    cotangents
+        U, standard normal, (K, m).
+    along
+        At each point a W that moves every input in proportion to itself, (n, K).
+    pushed, pushed_along
+        J V and J W at each point, (m, K); nothing without a forward mode.
+    pulled
+        U J at each point, (K, n); nothing without a reverse mode.
+    """
+
+    forward: str
+    reverse: str
+    tangents: Array
+    cotangents: Array
+    along: Sequence[Array]
+    pushed: Sequence[Array]
+    pushed_along: Sequence[Array]
+    pulled: Sequence[Array]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The methods that answered."""
+        return tuple(name for name in (self.forward, self.reverse) if name)
+
+    @property
+    def count(self) -> int:
+        """K, the number of vectors on either side."""
+        return len(self.cotangents)
+
+    @property
+    def agreement(self) -> float | None:
+        """How far (U J) V is from U (J V), over its size for typical vectors; None without both.
+
+        Both are K x K numbers, each a sum over all of J: a wrong entry in either shows.
+        """
+        if not (self.forward and self.reverse):
+            return None
+        errors = []
+        for JV, UJ in zip(self.pushed, self.pulled, strict=True):
+            size = max(float(np.linalg.norm(JV)), float(np.linalg.norm(UJ)))
+            gap = float(np.linalg.norm(self.cotangents @ JV - UJ @ self.tangents))
+            errors.append(gap / (size * math.sqrt(self.count) or 1.0))
+        return max(errors)
+
+
+def multiply(
+    witnesses: Witnesses,
+    points: Sequence[Tree],
+    n: int,
+    m: int,
+    seed: int,
+    *,
+    count: int = DIRECTIONS,
+    forward_too: Callable[[], bool] = lambda: True,
+) -> Products:
+    """Ask the library for products at each of ``points``.
+
+    Parameters
+    ----------
+    count
+        K.
+    forward_too
+        Asked once the reverse mode has answered: False leaves the forward mode out. Where the
+        reverse mode cannot, forward mode is asked in any case.
+    """
+    rng = np.random.default_rng([seed, 0x7247])
+    tangents = rng.standard_normal((n, count))
+    cotangents = rng.standard_normal((count, m))
+    along = [differences.directions(x, seed, count) for x in points]
+    both = [np.concatenate([tangents, moves], axis=1) for moves in along]
+    reverse, pulled = witnesses.reverse(points, cotangents)
+    forward, found = "", list[Array]()
+    if not reverse or forward_too():
+        forward, found = witnesses.forward(points, both)
+    return Products(
+        forward=forward,
+        reverse=reverse,
+        tangents=tangents,
+        cotangents=cotangents,
+        along=along,
+        pushed=[product[:, :count] for product in found],
+        pushed_along=[product[:, count:] for product in found],
+        pulled=pulled,
+    )

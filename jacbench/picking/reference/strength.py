@@ -1,0 +1,125 @@
+"""How much evidence is worth, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jacbench.checking.reference import Reference
+from jacbench.picking.reference.judgement import Judgement
+from jacbench.picking.reference.mode_products import Products
+from jacbench.picking.reference.random_products import ByProducts
+
+_BY_HAND = {"analytic": "the hand-written Jacobian", "complex-step": "the complex step"}
+
+
+def told(
+    found: Products,
+    judgement: Judgement,
+    right: Reference,
+    *,
+    precision: str,
+    witnesses: Sequence[str],
+    reasons: Sequence[str],
+    second: float | None,
+    lifted: bool = False,
+    spared: str = "",
+) -> str:
+    """Return who says what is right, who confirms it, and how answers are held against it.
+
+    Parameters
+    ----------
+    right
+        What answers are held against.
+    precision
+        The dtype in which it was computed.
+    witnesses
+        The backend's methods that share as little code as can be.
+    reasons
+        Why other methods gave nothing.
+    second
+        How far differences are away at the second point, where they confirm at x alone; else 0.
+        None: they were asked at x alone.
+    lifted
+        True where the function's float32 values were lifted to float64.
+    spared
+        Why less was asked than is usual; empty where it was not.
+    """
+    if judgement.refused:
+        return f"the hand-written Jacobian alone: {judgement.refused}"
+    vectors = f"{found.count} random {{}}{'s' * (found.count > 1)}"
+    believed = judgement.forward or judgement.reverse
+    if not believed:
+        line = _without_modes(found, judgement, right, reasons)
+    else:
+        line = _by_modes(found, judgement, right, precision, witnesses, reasons)
+        if judgement.doubt:
+            line += f", but {judgement.doubt}"
+        elif judgement.confirmed is not None:
+            both = judgement.forward and judgement.reverse
+            line += (
+                f" and differences in {vectors.format('direction')} confirm "
+                f"{'them' if both else 'it'} to {_figure(judgement.confirmed)}"
+            )
+        if second is None and believed:
+            line += " at x alone"
+        elif second:
+            line += f" at x (at the second point they are {second:.1g} away)"
+        disbelieved = _disbelieved(found, judgement)
+        if disbelieved:
+            line += f"; {disbelieved} gives something else, and is not believed"
+    if precision == "float32":
+        line += "; float32 alone: weaker"
+    if lifted:
+        line += "; its float32 constants were lifted to float64 for the reference"
+    if isinstance(right, ByProducts):
+        side = "either side" if judgement.forward and judgement.reverse else "one side"
+        line += f"; answers are held against it on {vectors.format('product')} from {side}"
+    return f"{line}; less was asked than usual, as {spared}" if spared else line
+
+
+def _without_modes(
+    found: Products, judgement: Judgement, right: Reference, reasons: Sequence[str]
+) -> str:
+    if right.kind in _BY_HAND:
+        confirmed = right.kind == "complex-step" or judgement.confirmed is not None
+        told = ", confirmed by differences" if confirmed else ""
+        if found.names:
+            told += f", against {' and '.join(found.names)}"
+        return f"{_BY_HAND[right.kind]} alone{told}"
+    why = "; ".join(reasons)
+    if found.names:
+        why = f"{' and '.join(found.names)} give something else"
+    return f"differences alone, good to {_figure(right.error)} ({why})"
+
+
+def _by_modes(
+    found: Products,
+    judgement: Judgement,
+    right: Reference,
+    precision: str,
+    witnesses: Sequence[str],
+    reasons: Sequence[str],
+) -> str:
+    first = f"{_BY_HAND[right.kind]} is right; " if right.kind in _BY_HAND else ""
+    if judgement.forward and judgement.reverse:
+        independent = "independent " if set(found.names) <= set(witnesses) else ""
+        return (
+            f"{first}two {independent}methods in {precision} ({', '.join(found.names)}) agree to "
+            f"{_figure(found.agreement or 0.0)}"
+        )
+    name = found.forward if judgement.forward else found.reverse
+    alone = f"{first}one method in {precision} ({name})"
+    if _disbelieved(found, judgement) or not reasons:
+        return alone
+    return f"{alone}, as {reasons[0]},"
+
+
+def _disbelieved(found: Products, judgement: Judgement) -> str:
+    """Return the mode that answered and is not believed; empty where there is none."""
+    if judgement.forward and judgement.reverse:
+        return ""
+    return found.reverse if judgement.forward else found.forward
+
+
+def _figure(error: float) -> str:
+    return f"{error:.0e}" if error else "the last bit"

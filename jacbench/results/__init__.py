@@ -1,0 +1,1 @@
+"""A run and its file: written, read, and what tells one machine, problem or method from another."""

@@ -1,0 +1,1 @@
+"""Which cell is measured when, and by which process."""
