@@ -4,7 +4,7 @@ By simulation, on planted noise of several kinds, and with visits that differ by
 besides. Every figure is a share of trials; 95 % is what is said. Above 97 %, marked with a +, an
 interval is longer than it need be: where a machine drifts from first to last, what differs between
 visits is no chance; and a sweep's exponent allows for points that lie on no power law, which these
-do. In two places it is short, and nothing measured could tell: see the last lines.
+do. In one place it is short, and nothing measured could tell: see the last line but one.
 
     python -m benchmarks.interval_coverage [--trials N] [--json FILE]
 """
@@ -146,12 +146,9 @@ def main() -> None:
         shares = [float(str(row["held"])) for row in rows[i : i + len(BETWEEN)]]
         held = "".join(f"{share:>8.1%}{'+' if share > LONG else ' '}" for share in shares)
         print(f"{figure:20} {kind:15}{held}")
-    short = {
-        "visits in two states, of which six may have seen one": two_states(asked.trials),
-        "one visit only, autocorrelated": one_visit(asked.trials),
-    }
-    for what, share in short.items():
-        print(f"short by nature: {what}: {share:.1%}")
+    short = two_states(asked.trials)
+    print(f"short by nature: visits in two states, of which six may have seen one: {short:.1%}")
+    print(f"one visit only, autocorrelated: {one_visit(asked.trials):.1%}")
     if asked.json:
         provenance.write(asked.json, rows=rows, short=short)
 

@@ -64,10 +64,10 @@ def median_interval(visits: Sequence[Sequence[float]], *, confidence: float = 0.
 
     Notes
     -----
-    Student's interval over the logarithms of the visits' medians, made longer where it would not
-    hold the median of all rounds. One visit only is cut into :data:`BLOCKS` stretches in their
-    place; the interval then says nothing of how the next visit would differ. One number says
-    nothing: its interval is from 0 to infinity.
+    Student's interval over the logarithms of the visits' medians, made longer by what rounds that
+    hang together have in common, and where it would not hold the median of all rounds. One visit
+    only is cut into :data:`BLOCKS` stretches in their place; the interval then says nothing of how
+    the next visit would differ. One number says nothing: its interval is from 0 to infinity.
     """
     kept = _arrays(visits)
     estimate = float(np.median(np.concatenate(kept)))
@@ -241,8 +241,40 @@ class _Spread:
             return None
         least = float(np.finfo(float).tiny)  # a clock may say 0: then little is known
         logs = np.log(np.maximum(medians, least) / max(estimate, least))
-        error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
-        return cls(float(np.mean(logs)), error, len(logs) - 1)
+        own = float(np.var(logs, ddof=1)) / len(logs)
+        whole = own + _shared_variance(units, least)
+        # as Welch and Satterthwaite have it: of two parts, one of them known from many rounds
+        freedom = (len(logs) - 1) * min(whole / own, 100.0) ** 2 if own else len(logs) - 1
+        return cls(float(np.mean(logs)), math.sqrt(whole), freedom)
+
+
+def _shared_variance(units: Sequence[Floats], least: float) -> float:
+    """Return the covariance of the logarithms of two units, mean over all pairs of them.
+
+    Rounds hang together, and the last of a visit with the first of the next. The visits' own spread
+    shows none of that: what they have in common moves all of them. Under a first-order
+    autoregression whose coefficient is estimated within the units (its bias is that of M. H.
+    Quenouille, 1949, "Approximate tests of correlation in time-series", Journal of the Royal
+    Statistical Society B 11), with no time from one unit to the next: where there is some, the
+    interval is longer than it need be.
+    """
+    rounds = sum(map(len, units)) / len(units)
+    off = [np.log(np.maximum(unit, least)) for unit in units if len(unit) > 2]
+    off = [unit - unit.mean() for unit in off]
+    total = float(sum(np.sum(unit**2) for unit in off))
+    if rounds < 8 or not total > 1e-24 or not math.isfinite(total):  # rounding is no spread
+        return 0.0
+    lagged = float(sum(np.sum(unit[1:] * unit[:-1]) for unit in off)) / total
+    hang = min(max((lagged + 1 / rounds) / (1 - 4 / rounds), 0.0), 0.99)
+    if not hang:
+        return 0.0
+    lags = np.arange(1, int(rounds))
+    of_mean = (1 + 2 * float(np.sum((1 - lags / rounds) * hang**lags))) / rounds
+    variance = total / sum(map(len, off)) / max(1 - of_mean, 0.1)
+    apart = np.arange(1, len(units))  # units between two, with how many pairs there are
+    pairs = (len(units) - apart) / math.comb(len(units), 2)
+    common = hang ** (rounds * (apart - 1) + 1) * ((1 - hang**rounds) / (1 - hang) / rounds) ** 2
+    return variance * float(np.sum(pairs * common))
 
 
 def _arrays(visits: Sequence[Sequence[float]]) -> list[Floats]:
