@@ -433,8 +433,10 @@ class _Opinion:
         resolved = bound <= TELLS * size.max(axis=1, keepdims=True)
         self._confirmed |= (agrees & resolved).all(axis=1)
         self._denied |= ((gap > np.maximum(2 * bound, own)) & resolved).all(axis=1)
-        # nothing is left of a slope by the side of what y moves by without one
-        small = (np.abs(product) <= self._own * natural) & (bound <= self._limit * natural)
+        # nothing is left of a slope by the side of what y moves by without one: of a large y no
+        # more than 1 counts, as it may be an offset to what moves
+        least = self._limit * np.minimum(natural, 1.0)
+        small = (np.abs(product) <= self._own * natural) & (bound <= least)
         if (agrees & small)[-1].all():
             self._zero = True
             self._still = min(

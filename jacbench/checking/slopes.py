@@ -34,6 +34,9 @@ RATIO = 4
 LADDER = (0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6)
 """Steps in the order in which they are tried, as powers of :data:`RATIO` over the first: shorter
 ones for what curves strongly, longer ones for what is nearly linear, or noisy."""
+FAR = (0, 7, 6, 5)
+"""Those that come first where a claim says that an output does not move: what is still over short
+steps, for its values are coarse, may move over long ones."""
 LONGEST = 0.1
 """The longest step: a tenth of an entry."""
 ORDERS = 5
@@ -114,6 +117,11 @@ class Claim:
     product: Array
     weights: Array | None = None
     scale: Array | None = None
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether it says of some output that it does not move."""
+        return not np.abs(self.product).max(axis=1).all()
 
 
 @dataclass(frozen=True)
@@ -267,7 +275,10 @@ class Differences:
     def _confirmed(self, along: Array, claims: Sequence[Claim], shift: float) -> list[Confirmation]:
         lines = [_Line(self, direction, shift) for direction in along.T]
         told = [Confirmation() for _ in claims]
-        for number, power in enumerate(LADDER):
+        powers: Sequence[int] = LADDER
+        if any(claim.stands_still for claim in claims):
+            powers = (*FAR, *(power for power in LADDER if power not in FAR))
+        for number, power in enumerate(powers):
             for line in lines:
                 line.extend(power)
             if number == 0:
@@ -275,6 +286,8 @@ class Differences:
                 quick = [_quick(plain, claim) for claim in claims]
                 if all(one.holds for one in quick):
                     return quick
+                continue
+            if powers is not LADDER and number < len(FAR) - 1:
                 continue
             every = [line.slopes() for line in lines]
             found = Slopes(
@@ -317,9 +330,19 @@ class _Line:
         return self.found[0][1]
 
     def natural(self) -> Array:
-        """Return what a slope along this direction may be expected to be, by y and its change."""
-        moves = [h * (np.abs(slope) + np.abs(bend)) for h, slope, bend in self.found.values()]
-        return np.asarray(np.max([np.abs(self.of.y), *moves], axis=0))
+        """Return what a slope would be at least that is not zero for good, (m,).
+
+        What y moves by, or |y| where it does not: but no more than 1, as y may be an offset to what
+        moves. Values that move by rounding do so as much over steps a sixteenth as long.
+        """
+        moved = {p: h * (np.abs(s) + np.abs(bend) / 2) for p, (h, s, bend) in self.found.items()}
+        zero, size = np.zeros(self.of.y.size), np.abs(self.of.y)
+        if not moved:
+            return zero
+        far = np.max(list(moved.values()), axis=0)
+        short = [move for power, move in moved.items() if power <= max(moved) - 2]
+        still = far <= np.max([zero, *short], axis=0) + self.of.eps * size
+        return np.where(still, np.minimum(size, 1.0), far)
 
     def slopes(self) -> Slopes:
         """Return for each output the entry of the tableau that is known best."""

@@ -227,6 +227,14 @@ def test_a_jacobian_of_zero_is_confirmed_at_the_size_of_y() -> None:
     assert asked(lambda x: 1e6 + 1e-3 * np.sin(x[:1]), [0.3, 0.2], zero).denied
 
 
+@pytest.mark.parametrize("offset", [1e8, 1e10, 1e11, 1e12, 1e13, 1e14, 1e16])
+def test_a_zero_under_a_large_offset_is_denied_or_cannot_be_told(offset: float) -> None:
+    x = np.linspace(0.3, 2.1, 5)
+    zero = asked(lambda v: offset + np.sin(v), x, np.zeros((5, 5)))
+    assert zero.denied if offset <= 1e11 else not zero.holds
+    assert not asked(lambda v: offset + np.sin(v), x, np.diag(np.cos(x))).denied
+
+
 def test_a_kink_at_x_is_not_told() -> None:
     # what differences converge to there is the mean of both slopes
     for slope in (0.0, 1.0, 0.5):

@@ -328,9 +328,20 @@ def test_directions_move_every_input_in_proportion() -> None:
     assert np.all(np.std(moves, axis=1) > 0.5)
 
 
-def test_a_zero_under_a_large_offset_is_denied() -> None:
+@pytest.mark.parametrize("offset", [1e8, 1e10, 1e11, 1e12, 1e13, 1e14, 1e16])
+def test_a_zero_under_a_large_offset_is_denied_or_cannot_be_told(offset: float) -> None:
     # over the shortest steps values this coarse do not move at all
     x = np.linspace(0.3, 2.1, 5)
-    f: Function = lambda v: 1e8 + np.sin(v)  # noqa: E731
-    assert told(f, x, np.zeros((5, 5))).denied
+    f: Function = lambda v: offset + np.sin(v)  # noqa: E731
+    zero = told(f, x, np.zeros((5, 5)))
+    assert zero.denied if offset <= 1e11 else not zero.holds
     assert not told(f, x, np.diag(np.cos(x))).denied
+
+
+def test_a_zero_is_confirmed_where_values_do_not_move_or_move_by_their_square() -> None:
+    for constant in (1e-30, 1.0, 1e6):
+        assert told(lambda x: 0 * x + constant, [0.3, 0.7], np.zeros((2, 2))).holds  # noqa: B023
+    assert told(lambda x: np.sin(x) ** 2 + np.cos(x) ** 2, [0.3, 0.7], np.zeros((2, 2))).holds
+    assert told(lambda x: 1e3 + x**2, [0.0, 0.0], np.zeros((2, 2))).holds
+    coarse = told(lambda x: 1e12 + x**2, [0.0, 0.0], np.zeros((2, 2)))
+    assert not coarse.settled
