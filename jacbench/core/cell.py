@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+FULLNAME = "jacbench/suite/test_cells.py::"
+"""What its rows are called: the same for a checkout and for a wheel, so that files compare."""
+
 EXTRA_INFO = (
     *("problem", "operator", "method", "backend", "device", "dtype", "threads", "m", "n"),
     *("verdict", "error", "tolerance", "prepare_s", "first_call_s", "peak_bytes", "chunk_size"),

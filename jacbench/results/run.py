@@ -18,14 +18,11 @@ import numpy as np
 from jacbench.backend import registry
 from jacbench.measuring import cautions, statistics
 from jacbench.results import fingerprint
-from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.core.cell import FULLNAME, Cell, CellResult, Verdict
 
-FULLNAME = "jacbench/suite/test_cells.py::"
-"""What its rows are called: the same for a checkout and for a wheel, so that files compare."""
 
 SCHEMA = 3
 """Version of the ``jacbench`` object; a reader refuses what is newer."""
-
 
 ACTIVITIES = ("workers", "settling", "timing", "memory")
 """What a run's time is spent on, as far as it is no overhead of jacbench's own."""

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.core.cell import FULLNAME, Cell, CellResult, Verdict
 from jacbench.core.errors import JacbenchError
 from jacbench.measuring import affinity
 from jacbench.measuring import threads as environment
-from jacbench.results.run import FULLNAME
 
 if TYPE_CHECKING:  # NumPy may be imported only once its threads are pinned
     from jacbench.problems.problem import Problem

@@ -277,7 +277,7 @@ def test_torch_tries_passes_and_names_the_one_it_keeps() -> None:
     problem = PROBLEMS["tree"]
     target = target_of("torch", problem)
     expected = jacobian(problem, problem.x)
-    plan = coloured.sparsity.plan(target, coloured.products(target))
+    plan = coloured.compression_plan.plan(target, coloured.products(target))
     names = []
     for one in plan.compressions:
         for name, run in coloured.passes(target, one).items():

@@ -255,7 +255,9 @@ def test_digits_that_are_lost_are_told() -> None:
 
 
 def test_an_operation_that_is_missing_is_told() -> None:
-    with pytest.raises(AttributeError, match=r"no operation 'sinc', nor has jacbench\.namespace"):
+    with pytest.raises(
+        AttributeError, match=r"no operation 'sinc', nor has jacbench\.core\.namespace"
+    ):
         _ = mp_namespace.operations().sinc
 
 

@@ -234,7 +234,7 @@ def test_what_the_function_raised_is_the_cause() -> None:
         jb.jacobian(raises, X, method="numpy.complex-step")
     assert isinstance(caught.value.__cause__, ValueError)
     line = raises.__code__.co_firstlineno + 1
-    assert f"(line {line} of test_native.py)" in str(caught.value)
+    assert f"(line {line} of {Path(__file__).name})" in str(caught.value)
 
 
 @every_library

@@ -19,7 +19,7 @@ from tests.runs import strict
 
 
 def errors(block: dict[str, Any]) -> list[str]:
-    return schema_errors(block, "picking/pick")
+    return schema_errors(block, "pick")
 
 
 def written(given):

@@ -32,14 +32,18 @@ OPTIONS = {"timer": "perf_counter", "min_rounds": 6}
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
-SCHEMA_HOMES = {"compare": "comparing", "list": "reporting", "results": "results"}
+SCHEMA_HOMES = {
+    "compare": "comparing",
+    "list": "reporting",
+    "pick": "picking",
+    "results": "results",
+}
 
 
 def schema_errors(block: Any, name: str = "results") -> list[str]:
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema checks the schema")
-    schema = strict(
-        resources.files("jacbench." + SCHEMA_HOMES[name]).joinpath(f"{name}.schema.json").read_text(encoding="utf-8")
-    )
+    file = resources.files(f"jacbench.{SCHEMA_HOMES[name]}").joinpath(f"{name}.schema.json")
+    schema = strict(file.read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(block)]
