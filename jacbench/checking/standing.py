@@ -15,7 +15,8 @@ import numpy as np
 
 from jacbench.backend import Target, graph_cut, registry
 from jacbench.checking import consensus, line_probes, whole_differences
-from jacbench.checking.slopes import GOOD, Confirmation, Differences, directions
+from jacbench.checking.claims import GOOD, Confirmation
+from jacbench.checking.differences import Differences, directions
 from jacbench.core import tree
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError, WrongJacobianError
@@ -247,7 +248,7 @@ class Grounds:
 
     def _confirmed(self, found: Sequence[Array]) -> Confirmation:
         """Return what differences say of the Jacobian at both points: branches may differ."""
-        told = Confirmation(0.0, 0.0, holds=True)
+        told = Confirmation(0.0, "confirms", 0.0)
         for differences, jacobian in zip(self.differences, found, strict=True):
             told = told.worse(whole_differences.confirm(differences, jacobian, self.problem.seed))
             if told.denied:

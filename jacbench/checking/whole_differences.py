@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from jacbench.checking.slopes import Claim, Confirmation, Differences
+from jacbench.checking.claims import Claim, Confirmation
+from jacbench.checking.differences import Differences
 from jacbench.core import nearby
 from jacbench.core.arrays import Array
 

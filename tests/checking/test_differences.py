@@ -11,11 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jacbench.checking import differences
-from jacbench.checking.differences import Claim, Confirmation
+from jacbench.checking.claims import SOLVED, TELLS, Claim, Confirmation
+from jacbench.checking.differences import Differences, directions
+from jacbench.core import nearby
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError
 
 A = np.random.default_rng(0).standard_normal((12, 40))
+
+
+def around(
+    f: Callable[[Array], Array], x: Any, dtype: str = "float64", **options: Any
+) -> Differences:
+    x = np.asarray(x, float)
+    return Differences(f, x, f(x), dtype=dtype, good=TELLS, floor=SOLVED[dtype], **options)
 
 
 def asked(
@@ -23,20 +32,17 @@ def asked(
     x: Any,
     J: Any,
     *,
-    noise: float = 0.0,
-    dtype: str = "float64",
     weighed: bool = False,
     **options: Any,
 ) -> Confirmation:
-    """Return what differences of ``f`` say of the Jacobian J, along three directions."""
+    """Return what differences of ``f`` say to a pick of the Jacobian J, along three directions."""
     x, J = np.asarray(x, float), np.asarray(J, float)
-    along, rng = differences.directions(x, 1, 3), np.random.default_rng(1)
+    along, rng = directions(x, 1, 3), np.random.default_rng(1)
     claim = Claim(J @ along)
     if weighed:
         U = rng.standard_normal((3, len(J)))
         claim = Claim(U @ J @ along, U)
-    said = differences.confirm(f, x, along, [claim], y=f(x), dtype=dtype, noise=noise, **options)
-    return said[0]
+    return around(f, x, **options).confirm(along, [claim])[0]
 
 
 def diagonal(slope: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -253,9 +259,7 @@ def test_without_a_value_near_x_nothing_is_told() -> None:
 
     assert asked(f, [0.3], [[1.0]]).verdict == "cannot tell"
     with pytest.raises(JacbenchError, match="no value there"):
-        differences.measure(
-            f, np.array([0.3]), np.ones((1, 1)), y=np.array([0.3]), dtype="float64", noise=0.0
-        )
+        around(f, [0.3]).measure(np.ones((1, 1)))
 
 
 def test_a_kink_within_reach_keeps_steps_short() -> None:
@@ -265,7 +269,7 @@ def test_a_kink_within_reach_keeps_steps_short() -> None:
         seen.append(x[0])
         return np.abs(x)
 
-    assert asked(f, [1e-3], [[1.0]], longest=1e-5).holds
+    assert asked(f, [1e-3], [[1.0]], kink_distance=1e-5).holds
     assert max(abs(at - 1e-3) for at in seen) <= 1e-5
 
 
@@ -273,11 +277,11 @@ def test_a_kink_within_reach_keeps_steps_short() -> None:
 def test_slopes_alone_say_how_good_they_are(name: str) -> None:
     f, jacobian, x0 = SMOOTH[name]
     x = np.array(x0, float)
-    along = differences.directions(x, 2, 3)
-    found = differences.measure(finite(f), x, along, y=f(x), dtype="float64", noise=0.0)
+    along = directions(x, 2, 3)
+    found, good_to = around(finite(f), x).measure(along)
     right = jacobian(x) @ along
-    assert np.linalg.norm(found.product - right) <= found.good_to * np.linalg.norm(right)
-    assert found.good_to < differences.TELLS
+    assert np.linalg.norm(found - right) <= good_to * np.linalg.norm(right)
+    assert good_to < TELLS
 
 
 def test_steps_keep_away_from_kinks_of_any_input() -> None:
@@ -287,8 +291,27 @@ def test_steps_keep_away_from_kinks_of_any_input() -> None:
 
 
 def test_both_points_together_say_the_worse() -> None:
-    good, bad = Confirmation(1e-9, "confirms"), Confirmation(0.3, "denies")
-    unknown = Confirmation(1.0, "cannot tell")
-    assert good.worse(bad) == Confirmation(0.3, "denies")
+    good = Confirmation(1e-9, "confirms", 1e-8)
+    bad, unknown = Confirmation(0.3, "denies", 1e-8, row=3), Confirmation(1.0, "cannot tell", 1.0)
+    assert good.worse(bad) == bad.worse(good) == bad
     assert bad.worse(unknown).denied
     assert good.worse(unknown) == unknown
+
+
+def test_products_with_weights_are_confirmed_and_denied() -> None:
+    x, rng = np.array([0.3, -0.4, 0.9]), np.random.default_rng(0)
+    J = np.diag(np.cos(x))
+    along, W = directions(x, 0, 3), rng.standard_normal((2, 3))
+    right = Claim(W @ J @ along, W)
+    wrong = Claim(W @ (J + 1e-3 * np.eye(3)) @ along, W)
+    one, other, alone = Differences(np.sin, x, np.sin(x)).confirm(
+        along, [right, wrong, Claim(J @ along)]
+    )
+    assert (one.holds, other.denied, alone.holds) == (True, True, True)
+
+
+def test_directions_move_every_input_in_proportion() -> None:
+    x = np.array([1e6, 1e-6])
+    moves = directions(x, 0, 50) / nearby.units(x)[:, None]
+    assert np.all(np.abs(moves) < 6)
+    assert np.all(np.std(moves, axis=1) > 0.5)

@@ -11,8 +11,8 @@ import pytest
 
 from jacbench import problems
 from jacbench.checking import whole_differences
+from jacbench.checking.differences import Differences
 from jacbench.checking.reference import outputs, reference
-from jacbench.checking.slopes import Differences
 from jacbench.core.errors import JacbenchError
 from jacbench.problems.evaluator import Evaluator
 from jacbench.problems.problem import Problem

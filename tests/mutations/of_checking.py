@@ -273,42 +273,93 @@ standing(
     "if False:",
 )
 
-slopes = CHECKING.of("jacbench/checking/slopes.py", "tests/checking/test_slopes.py")
-slopes(
-    "what is denied at one point is denied at neither",
-    "denied=self.denied or other.denied,",
-    "denied=self.denied and other.denied,",
-    "tests/checking/test_standing.py",
+PRODUCTS, WHOLE = "tests/checking/test_differences.py", "tests/checking/test_whole_differences.py"
+
+claims = CHECKING.of("jacbench/checking/claims.py", PRODUCTS, WHOLE)
+claims(
+    "what holds at one point holds at both",
+    "min((self.verdict, other.verdict), key=order.index)",
+    "max((self.verdict, other.verdict), key=order.index)",
+    f"{PRODUCTS}::test_both_points_together_say_the_worse",
 )
-slopes(
+claims(
     "a wrong row among right ones confirms",
-    "np.all(gap <= QUICK * scale)",
-    "np.any(gap <= QUICK * scale)",
+    'verdict: Verdict = "confirms" if near.all()',
+    'verdict: Verdict = "confirms" if near.any()',
+    f"{PRODUCTS}::test_a_small_row_counts_by_its_own_size",
 )
-slopes(
-    "what is no number is not denied", "return Confirmation(denied=True)", "return Confirmation()"
+claims(
+    "what is no number is not denied",
+    'return Confirmation(verdict="denies")',
+    "return Confirmation()",
+    f"{PRODUCTS}::test_a_product_that_is_no_number_is_denied",
 )
+claims(
+    "one ladder of steps denies what is shorter than its steps",
+    "beyond[_met(claim, gap, finer) >= 1] = 0.0",
+    "pass",
+    WHOLE,
+)
+claims(
+    "values that do not move say that nothing does",
+    "(off < gap / 10) & (short != 0)",
+    "off < gap / 10",
+)
+claims(
+    "agreeing within the resolution says something of any error",
+    "np.all(gap <= allowed) and np.all(resolution <= wanted)",
+    "np.all(gap <= allowed)",
+)
+claims(
+    "a small row is held against the large ones",
+    "scale = np.sqrt(np.mean(larger**2, axis=1, keepdims=True))",
+    "scale = np.sqrt(np.mean(larger**2, keepdims=True))",
+    f"{PRODUCTS}::test_a_small_row_counts_by_its_own_size",
+)
+claims(
+    "a zero may be as coarse as any slope",
+    "np.where(still, demands.still * natural, demands.good * scale)",
+    "demands.good * np.where(still, np.inf, scale)",
+    f"{WHOLE}::test_a_zero_is_confirmed_where_values_do_not_move_or_move_by_their_square",
+)
+
+slopes = CHECKING.of("jacbench/checking/slopes.py", PRODUCTS, WHOLE)
+slopes("values have no rounding", "+ ROUNDINGS * self.rounding +", "+ 0 * self.rounding +")
+slopes("a kink says nothing of the resolution", "+ 1.05 * self.kink", "+ 0 * self.kink", WHOLE)
 slopes(
+    "the size of y speaks for a zero, however large its offset",
+    "return np.where(still, np.minimum(size, 1.0), far)",
+    "return np.maximum(size, far)",
+    f"{WHOLE}::test_a_zero_is_confirmed_where_values_do_not_move_or_move_by_their_square",
+)
+
+differences = CHECKING.of("jacbench/checking/differences.py", PRODUCTS, WHOLE)
+differences(
     "the noise of values is their rounding alone",
     "found = np.maximum(found, NOISES * seen)",
     "pass",
+    WHOLE,
 )
-slopes("a kink says nothing of the resolution", "+ 1.05 * self.kink", "+ 0 * self.kink")
-slopes(
-    "one ladder of steps denies what is shorter than its steps", "beyond[near >= 1] = 0.0", "pass"
+differences(
+    "that nothing moves is said by the first steps",
+    "if any(rows.any() for rows in still):",
+    "if False:",
+    WHOLE,
 )
-slopes(
+differences(
+    "one step confirms what differences could tell apart",
+    "min(self.limit, floor)",
+    "self.limit",
+    f"{WHOLE}::test_an_entry_that_is_off_by_a_hundred_millionth_is_denied",
+)
+differences(
     "steps may be longer than to the next kink",
-    "return min(LONGEST, 0.5 * self.kink_distance / (reach or 1.0))",
+    "return min(LONGEST, 0.5 * kink_distance / (farthest or 1.0))",
     "return LONGEST",
-)
-slopes(
-    "one of two points that holds is enough",
-    "self.holds and other.holds",
-    "self.holds or other.holds",
+    f"{WHOLE}::test_a_kink_near_by_is_not_stepped_over",
 )
 
-whole = CHECKING.of("jacbench/checking/whole_differences.py", "tests/checking/test_slopes.py")
+whole = CHECKING.of("jacbench/checking/whole_differences.py", WHOLE)
 whole(
     "inputs of all scales are moved together",
     "decade = np.floor(np.log10(units) / DECADES)",
@@ -366,10 +417,10 @@ coupling(
     "if False:",
 )
 
-differences = CHECKING.of(
+quotients = CHECKING.of(
     "backends/jacbench_numpy/differences.py", "tests/backends/test_numpy_operators.py"
 )
-differences(
+quotients(
     "central differences divide by the nominal width",
     "columns.append(_quotient(values, ends[0] - ends[1]))",
     "columns.append(_quotient(values, 2 * h))",

@@ -91,35 +91,6 @@ right(
     "tests/picking/reference/test_choice.py::test_a_large_jacobian_is_not_compared_entry_by_entry",
 )
 
-differences = PICKING.of("jacbench/checking/differences.py", "tests/checking/test_differences.py")
-differences(
-    "what holds at one point holds at both",
-    "verdict = min((self.verdict, other.verdict), key=order.index)",
-    "verdict = max((self.verdict, other.verdict), key=order.index)",
-)
-differences(
-    "agreeing within the bound says something of any error",
-    "self._confirmed |= (agrees & resolved).all(axis=1)",
-    "self._confirmed |= agrees.all(axis=1)",
-)
-differences(
-    "a window that has not converged denies",
-    "self._denied |= ((gap > np.maximum(2 * bound, own)) & resolved).all(axis=1)",
-    "self._denied |= (gap > own).all(axis=1)",
-)
-differences(
-    "a small row is held against the large ones",
-    "scale = np.broadcast_to(np.abs(slopes).max(axis=1, keepdims=True), slopes.shape)",
-    "scale = np.broadcast_to(np.abs(slopes).max(), slopes.shape)",
-)
-differences(
-    "one step is enough to deny",
-    "        if near.all() and",
-    "        self._denied[-1] |= not near.all()\n        if near.all() and",
-)
-differences("a kink at x is a slope", "+ short.rounding) + kinked", "+ short.rounding)")
-differences("values have no rounding", "SAFETY * (apart + short.rounding)", "SAFETY * apart")
-
 probes = PICKING.of("jacbench/checking/line_probes.py", "tests/checking/test_line_probes.py")
 probes("a jump is a kink", "if gaps[1] > 4 * gaps[0] else", "if False else")
 probes(

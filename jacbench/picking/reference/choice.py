@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jacbench.checking import differences
-from jacbench.checking.differences import TELLS
+from jacbench.checking.claims import TELLS
 from jacbench.checking.reference import Reference, reference
 from jacbench.core.errors import JacbenchError, NothingRightError, WrongJacobianError
-from jacbench.core.nearby import flat
 from jacbench.picking.reference.evaluations import Ground
 from jacbench.picking.reference.judgement import Judgement
 from jacbench.picking.reference.mode_products import Products
@@ -126,13 +125,7 @@ class Right:
         error, sides = differences.limit(ground.precision, ground.noise), []
         for at, (x, y, along) in enumerate(zip(ground.points, ground.y, found.along, strict=True)):
             try:
-                seen = differences.measure(
-                    ground.value,
-                    flat(x),
-                    along,
-                    **ground.differing(found, at),
-                    go_on=self._go_on,
-                )
+                product, good_to = ground.differences(at, self._go_on).measure(along)
             except JacbenchError as exc:
                 why = "; ".join(self._reasons) or "differences deny what methods give"
                 told = str(exc).removeprefix(f"{ground.calls.who}: ")
@@ -140,13 +133,13 @@ class Right:
                     f"{ground.calls.who}: there is no derivative to be had at x: {why}; and right "
                     f"beside it {told}"
                 ) from exc
-            error = max(error, seen.good_to)
+            error = max(error, good_to)
             sides.append(
                 Probed(
                     x=x,
                     constants=ground.problem.constants,
                     y=y,
-                    jacobian=seen.product,
+                    jacobian=product,
                     tangents=along,
                     cotangents=np.empty((0, m)),
                     pulled=np.empty((0, n)),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from jacbench.checking import consensus, differences, matrix_error
+from jacbench.checking.claims import SOLVED, TELLS
+from jacbench.checking.differences import Differences
 from jacbench.core import tree
 from jacbench.core.arrays import Array
-from jacbench.core.nearby import like
 from jacbench.picking.examining.examination import Examination
 from jacbench.picking.loading.subject import Subject
 from jacbench.picking.reference.mode_products import Products
@@ -70,18 +71,19 @@ class Ground:
         distance = self.problem.kink_distance
         return [differences.reach(along, distance) for along in found.along]
 
-    def value(self, vector: Array) -> Array:
-        """Return y at a flat point, as differences take it."""
-        return self.calls(like(vector, self.problem.x)).astype(np.float64).reshape(-1)
-
-    def differing(self, found: Products, at: int) -> dict[str, Any]:
-        """Return what differences at a point are asked with, but for how long they may go on."""
-        return {
-            "y": self.y[at].reshape(-1),
-            "dtype": self.precision,
-            "noise": self.noise,
-            "longest": self.reaches(found)[at],
-        }
+    def differences(self, at: int, go_on: Callable[[], bool]) -> Differences:
+        """Return the differences at a point, which take further steps as ``go_on`` allows."""
+        return Differences(
+            self.calls,
+            self.points[at],
+            self.y[at],
+            dtype=self.precision,
+            kink_distance=self.problem.kink_distance,
+            noise=self.noise,
+            good=TELLS,
+            floor=SOLVED[self.precision],
+            go_on=go_on,
+        )
 
 
 def _rounded(problem: Problem, dtype: str) -> Problem:

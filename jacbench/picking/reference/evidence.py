@@ -16,9 +16,9 @@ import numpy as np
 from jacbench.backend import graph_cut
 from jacbench.backend.graph_cut import GraphCut
 from jacbench.checking import differences
-from jacbench.checking.differences import RATIO, Claim, Confirmation
+from jacbench.checking.claims import Claim, Confirmation
+from jacbench.checking.slopes import RATIO
 from jacbench.core.errors import JacbenchError, NothingRightError
-from jacbench.core.nearby import flat
 from jacbench.picking.examining.examination import Examination, examine
 from jacbench.picking.loading.subject import Subject
 from jacbench.picking.reference import mode_products, strength
@@ -255,14 +255,8 @@ class _Gathering:
             claims.append(Claim(found.pushed_along[at]))
         if found.reverse:
             claims.append(Claim(found.pulled[at] @ along, found.cotangents))
-        return differences.confirm(
-            self.ground.value,
-            flat(self.ground.points[at]),
-            along,
-            claims,
-            **self.ground.differing(found, at),
-            go_on=self._time_for_a_step(found),
-        )
+        around = self.ground.differences(at, self._time_for_a_step(found))
+        return around.confirm(along, claims)
 
     def _time_for_a_step(self, found: Products) -> Callable[[], bool]:
         step_s = self._differences_s(found.count)

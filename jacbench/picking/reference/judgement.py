@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jacbench.backend.graph_cut import GraphCut, told
-from jacbench.checking.differences import Confirmation
+from jacbench.checking.claims import Confirmation
 
 NEAR = 10
 """Of two modes that are not the same, the one this many times further from differences is left."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacbench.backend.graph_cut import GraphCut
-from jacbench.checking.differences import Confirmation
+from jacbench.checking.claims import Confirmation
 from jacbench.picking.reference.judgement import Judgement, judge
 
 GOOD = Confirmation(3e-10, "confirms")
