@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import hypothesis
 import pytest
 
 from jacbench.measuring import threads
+from tests import memory
 
 # before any test imports NumPy: on a small or busy machine two threads per product cost far more
 # than they give (66 s against 2.4 s for one cell)
@@ -22,8 +22,41 @@ hypothesis.settings.load_profile("jacbench")
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_code_is_let_go() -> Iterator[None]:
-    """Forget what JAX compiled for one file: a process that runs many would grow to gigabytes."""
+    """Forget what was compiled for one file: a process that runs many would grow to gigabytes."""
     yield
-    if "jax" in sys.modules:
-        sys.modules["jax"].clear_caches()
-        gc.collect()
+    memory.let_go()
+
+
+ACCOUNT = memory.Account()
+OF_WORKERS: list[str] = []
+"""What the processes of pytest-xdist told, in the one that started them."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep account of memory, in the process that runs the test."""
+    try:
+        return (yield)
+    finally:
+        ACCOUNT.after(item.location[0])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what is to be told to the process that tells it."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["memory"] = ACCOUNT.told()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a process of pytest-xdist tells; one that died tells nothing."""
+    told = getattr(node, "workeroutput", {}).get("memory")
+    if told is not None:
+        OF_WORKERS.append(told)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell which processes held too much, and where they grew."""
+    for line in filter(None, [ACCOUNT.told(), *OF_WORKERS]):
+        terminalreporter.write_line(line, red=True)

@@ -228,7 +228,8 @@ def jax_way(mode: str) -> Derive:
 
     def run(function: Function, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         point = jax.numpy.asarray(x)
-        J = derive(lambda x: function(xp, x))(point)
+        # compiled whole: one by one, its primitives take many times as long to compile
+        J = jax.jit(derive(lambda x: function(xp, x)))(point)
         return np.asarray(function(xp, point)), np.asarray(J)
 
     return run

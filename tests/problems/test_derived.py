@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def by_hand(problem: Problem) -> np.ndarray:
     return found.here.jacobian
 
 
+@functools.cache
 def blocks(problem: Problem) -> dict[str, np.ndarray]:
     """Return the columns of each leaf of x in the whole Jacobian, by path."""
     J = matrix(problem)
