@@ -46,7 +46,7 @@ def test_the_lines_to_paste_run_as_they_stand(named: str, tmp_path: Path) -> Non
     if reason is not None:
         pytest.skip(reason)
     command = "from jacbench.cli import main; main()"
-    options = ["--no-compile", "--time-limit", "20", "--json", "-"]
+    options = ["--no-compile", "--time-limit", "10", "--json", "-"]
     answer = json.loads(run(["-c", command, "pick", named, *options], FOLDER))
     assert {"dense", form} <= set(answer["picks"])
     assert all(answer["code"][form] for form in answer["picks"])

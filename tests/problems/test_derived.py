@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jacbench import problems
@@ -77,6 +77,7 @@ def refused(call: Any) -> str:
 # --- by some of the inputs ---
 
 
+@settings(max_examples=15)  # of 127 sets
 @given(st.sets(st.sampled_from(PATHS), min_size=1))
 def test_columns_are_the_blocks_of_the_whole_in_the_order_of_sorted_keys(chosen: set[str]) -> None:
     some = NESTED.subset(*chosen)

@@ -517,6 +517,7 @@ def test_processor_time_is_that_of_a_call_over_all_of_them(
     assert pooled.cpu_s == pytest.approx(spent_s / calls)
 
 
+@settings(max_examples=10)  # each asks git
 @given(st.floats(1e-9, 1e3))
 def test_samples_are_kept_to_six_digits(second: float) -> None:
     result = samples.agrees()
