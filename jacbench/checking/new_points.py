@@ -98,6 +98,9 @@ class NewPoints:
             self.spent_s += time.perf_counter() - begun
 
     def _comparable(self, found: Reference) -> bool:
+        # where time is short, what is right may be known by products alone
+        if found.here.jacobian.shape != self.known.here.jacobian.shape:
+            return False
         here = float(np.linalg.norm(self.known.here.jacobian))
         there = float(np.linalg.norm(found.here.jacobian))
         return there == here or here / COMPARABLE < there < here * COMPARABLE

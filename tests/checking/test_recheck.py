@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -94,3 +95,15 @@ def test_after_later_stretches_the_least_is_asked() -> None:
 
     put_through(Deviant("right", counts, None), whole=False)
     assert len(asked) == 3 + TIMED_CALLS + 1  # and once at a new point
+
+
+def test_what_is_known_there_by_products_alone_is_no_new_point() -> None:
+    problem = Problem(name="mine", function=lambda xp, x: xp.sin(x), x=np.array([0.7, 1.3]))
+
+    def by_products(moved: Problem) -> Reference:
+        whole = reference(moved, "float64")
+        here = dataclasses.replace(whole.here, jacobian=whole.here.jacobian[:, :0])
+        return dataclasses.replace(whole, here=here)
+
+    points = NewPoints(problem, reference(problem, "float64"), by_products, "float64")
+    assert points.current() is None
