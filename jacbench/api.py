@@ -297,6 +297,10 @@ def jacobian(
 ) -> Native:
     """Return the Jacobian of ``f`` at ``x``, computed by ``method``.
 
+    The answer is the library's own, and is compared with nothing: where the library is wrong, as
+    with a wrong custom derivative rule, so is this. :func:`jacbench.pick` and ``jacbench check``
+    compare methods with each other and with differences; so does ``auto`` when it picks.
+
     Parameters
     ----------
     f

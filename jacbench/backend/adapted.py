@@ -117,26 +117,37 @@ def selected(output: Any, which: str | int | None, name: str) -> Any:
     if is_field(output, which):
         return getattr(output, str(which))
     if isinstance(output, Mapping):
-        kind, choices = "dict", sorted(map(str, output))
+        kind, keys = "dict", sorted(output, key=str)
+        choices, entries = list(map(str, keys)), [output[key] for key in keys]
     elif fields and which is None:
         kind, choices = type(output).__name__, fields
+        entries = [getattr(output, field) for field in fields]
     elif fields and not isinstance(output, tuple):
         told = f"{name} returns a {type(output).__name__} with {', '.join(fields)}"
         raise JacbenchError(f"{told}, not {which!r}: give one of them as output=")
     elif isinstance(output, (tuple, list)):
         kind, choices = type(output).__name__, list(map(str, range(len(output))))
+        entries = list(output)
     else:
         if which is None:
             return output
         raise JacbenchError(f"{name} returns one array: leave output={which!r} out")
     told = f"{name} returns a {kind} with {', '.join(choices)}"
     if which is None:
-        first = choices[0] if choices[0].isdecimal() else repr(choices[0])
-        raise JacbenchError(f"{told}: say which one to differentiate, e.g. output={first}")
+        raise JacbenchError(f"{told}: {_advice(choices, entries)}")
     try:
         return output[which]
     except (KeyError, IndexError, TypeError):
         raise JacbenchError(f"{told}, not {which!r}: give one of them as output=") from None
+
+
+def _advice(choices: Sequence[str], entries: Sequence[Any]) -> str:
+    """Return what to do about several entries; only one with a derivative serves as example."""
+    for choice, entry in zip(choices, entries, strict=True):
+        if "float" in str(getattr(entry, "dtype", "")):
+            example = choice if choice.isdecimal() else repr(choice)
+            return f"say which one to differentiate, e.g. output={example}"
+    return "none of them is an array of floats: return at least one"
 
 
 def is_field(output: Any, which: str | int | None) -> bool:
