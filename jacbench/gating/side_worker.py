@@ -96,6 +96,7 @@ class Arm:
         return self._ask("about")
 
     def _ask(self, what: str, **fields: Any) -> dict[str, Any]:
+        self._worker.forget()
         self._worker.send(do=what, **fields)
         limit = self._settings.timeout_s
         answer = self._receive(

@@ -182,3 +182,19 @@ def test_a_worker_that_does_not_answer(
         arm.settle(LINEAR)
     assert (caught.value.verdict, caught.value.reason) == (verdict, reason)
     assert Verdict(caught.value.verdict).is_fault
+
+
+def test_a_killed_cell_is_not_blamed_with_what_an_earlier_one_printed(begin: Begin) -> None:
+    arm = begin("""
+        ready()
+        channel.receive()
+        print("ValueError: of the first", file=sys.stderr, flush=True)
+        channel.send("answer")
+        channel.receive()
+        os.kill(os.getpid(), 9)
+    """)
+    arm.start([])
+    arm.settle(LINEAR)
+    with pytest.raises(ArmError) as caught:
+        arm.settle(LINEAR)
+    assert caught.value.reason == "the worker was killed by SIGKILL"
