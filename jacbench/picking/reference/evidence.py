@@ -24,7 +24,7 @@ from jacbench.picking.loading.subject import Subject
 from jacbench.picking.reference import mode_products, strength
 from jacbench.picking.reference.assessed import Truth
 from jacbench.picking.reference.choice import Right
-from jacbench.picking.reference.evaluations import Ground
+from jacbench.picking.reference.evaluations import RESOLVES, Ground
 from jacbench.picking.reference.judgement import Judgement, judge
 from jacbench.picking.reference.mode_products import Products
 from jacbench.picking.reference.modes import Witnesses
@@ -142,8 +142,7 @@ class _Gathering:
                 raise NothingRightError(f"{self.calls.who}: nothing is picked: {wrong}")
             raise NothingRightError(
                 f"{self.calls.who}: nothing is picked, as what is right cannot be told: "
-                f"{judgement.refused}{self._noisy()}: give a jacbench.Problem with jacobian= to "
-                "settle it"
+                f"{judgement.refused}{self._noisy()}: {self._to_do()}"
             )
         choice = Right(
             self.ground,
@@ -190,8 +189,18 @@ class _Gathering:
             "that is not finite: what is right holds beside x"
         )
 
+    def _to_do(self) -> str:
+        narrow = self.ground.narrow
+        by_hand = "a jacbench.Problem with jacobian= to settle it"
+        if narrow is None:
+            return f"give {by_hand}"
+        return f"compute it in float32 (without autocast, or .float()), or give {by_hand}"
+
     def _noisy(self) -> str:
-        """Return how much the function's values scatter, where that is why nothing can be told."""
+        """Return how coarse the function's values are, where that is why nothing can be told."""
+        narrow = self.ground.narrow
+        if narrow is not None:
+            return f"; its values are in {narrow}, which resolves {RESOLVES[narrow]}"
         eps = float(np.finfo(self.ground.precision).eps)
         if self.ground.noise <= differences.NOISY * eps:
             return ""
