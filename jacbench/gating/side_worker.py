@@ -8,12 +8,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jacbench.core.cell import Cell
+from jacbench.core.cell import Cell, Verdict
 from jacbench.core.errors import JacbenchError
 from jacbench.gating.settings import GateSettings
 from jacbench.gating.side import Side
 from jacbench.gating.worker import PROTOCOL
+from jacbench.measuring.memory import parse_size
 from jacbench.workers.channel import Downward
+from jacbench.workers.memory_limit import MemoryLimit
+
+POLL_S = 0.05
+"""How often the memory of a worker that has a limit is looked at, seconds."""
+WATCHED = ("settle", "memory")
+"""What the limit on memory holds for: not loading, nor blocks, whose timing looks would disturb."""
 
 
 class ArmError(Exception):
@@ -41,6 +48,9 @@ class Arm:
         self.side = side
         self._settings = settings
         self._who = f"{side.name} ({side.label})"
+        self._loads = False
+        """Whether the worker knows ``load``: an older jacbench does not."""
+        self._loaded: set[str] = set()
         folder.mkdir(parents=True)
         env = side.environment(settings.threads) | {
             "JACBENCH_GATE_SCRATCH": str(folder),
@@ -64,6 +74,7 @@ class Arm:
                 f"{self._who} speaks version {ready.get('protocol')} of "
                 f"the gate, not {PROTOCOL}: install the same jacbench on both sides"
             )
+        self._loads = bool(ready.get("loads"))
         if files:
             self.cells({"problems": []}, files)
 
@@ -73,7 +84,12 @@ class Arm:
         return self._ask("cells", selection=selection, files=places)
 
     def settle(self, cell: Cell, spoilt: float = 0.0) -> dict[str, Any]:
-        """Prepare and check the cell afresh."""
+        """Prepare and check the cell afresh; importing its library is not counted as its memory."""
+        if cell.backend not in self._loaded:
+            self._loaded.add(cell.backend)
+            if not self._loads:  # an older one imports while it settles: not told apart, not held
+                return self._ask("settle", watched=False, cell=asdict(cell), spoilt=spoilt)
+            self._ask("load", backend=cell.backend)
         return self._ask("settle", cell=asdict(cell), spoilt=spoilt)
 
     def bind(self, cpus: Sequence[int]) -> None:
@@ -95,13 +111,16 @@ class Arm:
         """Return the fingerprint of this side."""
         return self._ask("about")
 
-    def _ask(self, what: str, **fields: Any) -> dict[str, Any]:
-        self._worker.forget()
-        self._worker.send(do=what, **fields)
+    def _ask(self, what: str, *, watched: bool = True, **fields: Any) -> dict[str, Any]:
+        worker = self._worker
+        allowed = self._settings.memory
+        limit_bytes = None if allowed is None else parse_size(allowed)
+        watch = MemoryLimit(worker.pid, limit_bytes) if watched and what in WATCHED else None
+        worker.forget()
+        worker.send(do=what, **fields)
         limit = self._settings.timeout_s
-        answer = self._receive(
-            limit, f"took longer than {limit:g} s: allow more with --timeout", "timed out"
-        )
+        late = f"took longer than {limit:g} s: allow more with --timeout"
+        answer = self._receive(limit, late, "timed out", watch)
         if answer["event"] == "refused":
             raise JacbenchError(f"{self._who}: {answer['reason']}")
         if answer["event"] == "failed":
@@ -109,15 +128,25 @@ class Arm:
         del answer["event"]
         return answer
 
-    def _receive(self, seconds: float, late: str, verdict: str = "crashed") -> dict[str, Any]:
+    def _receive(
+        self,
+        seconds: float,
+        late: str,
+        verdict: str = "crashed",
+        watch: MemoryLimit | None = None,
+    ) -> dict[str, Any]:
         until = time.monotonic() + seconds
+        poll_s = 1.0 if watch is None else POLL_S
         while (left := until - time.monotonic()) > 0:
-            event = self._worker.receive(min(left, 1.0))
+            event = self._worker.receive(min(left, poll_s))
             if event is not None:
                 return event
             if self._worker.ended():
                 self._worker.wait(5.0)
                 raise ArmError(self._who, "crashed", self._worker.epitaph())
+            if watch is not None and (told := watch.broken()) is not None:
+                self._worker.kill()
+                raise ArmError(self._who, str(Verdict.TOO_LARGE), told)
         raise ArmError(self._who, verdict, late)
 
     def kill(self) -> None:

@@ -61,6 +61,7 @@ class Arm:
         """Do what ``command`` says and return the fields of the answer."""
         does: dict[str, Callable[..., dict[str, Any]]] = {
             "cells": self.cells,
+            "load": self.load,
             "settle": self.settle,
             "block": self.block,
             "memory": self.memory,
@@ -91,6 +92,11 @@ class Arm:
             problems.check_brackets([*dict.fromkeys(cell.problem for cell in named)])
             found = [*named, *found]
         return {"cells": [asdict(cell) for cell in found], "absent": absent()}
+
+    def load(self, backend: str) -> dict[str, Any]:
+        """Import and configure a library, whose memory is no cell's."""
+        self.harness.backend(backend)
+        return {}
 
     def settle(self, cell: Cell, spoilt: float = 0.0) -> dict[str, Any]:
         """Settle the cell afresh; return its result and the time of a warm call."""
@@ -241,7 +247,7 @@ def main() -> None:
     except JacbenchError as exc:
         channel.send("refused", reason=str(exc))
         return
-    channel.send("ready", protocol=PROTOCOL, python=sys.version.split()[0])
+    channel.send("ready", protocol=PROTOCOL, python=sys.version.split()[0], loads=True)
     while (command := channel.receive()) is not None:
         try:
             channel.send("answer", **arm.answer(command))

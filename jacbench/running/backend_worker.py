@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jacbench.core.cell import Cell, Verdict
-from jacbench.measuring import memory, process_memory
 from jacbench.results import run
 from jacbench.results.run import Stretch
 from jacbench.running.account import Account
@@ -18,11 +17,10 @@ from jacbench.running.ledger import Tally
 from jacbench.running.settings import Settings
 from jacbench.running.time_budget import Budget
 from jacbench.running.worker_process import Worker
+from jacbench.workers.memory_limit import MemoryLimit
 
 POLL_S = 0.05
 """How often a worker's time and memory are looked at, seconds."""
-MEMORY_SHARE = 0.9
-"""The share of the available memory that a cell may use where ``--memory`` says nothing."""
 
 
 class Progress(Protocol):
@@ -220,7 +218,7 @@ class Crew:
             Verdict.TIMED_OUT,
             "took longer than {:g} s: allow more with --timeout",
         )
-        guard = _Guard(worker.pid, shop.settings)
+        guard = MemoryLimit(worker.pid, shop.settings.memory_bytes)
         turn = _Turn(cell, time.monotonic())
         shop.account.now(self, "memory" if command["do"] == "memory" else "settling")
         worker.forget()
@@ -318,30 +316,3 @@ class _Turn:
         now = time.monotonic()
         before, self.last = self.last or self.since, now
         return now - before
-
-
-class _Guard:
-    """Watches what a worker's memory grows by during one turn."""
-
-    def __init__(self, pid: int, settings: Settings) -> None:
-        self._pid = pid
-        self._before = process_memory.resident_bytes(pid)
-        self._asked = settings.memory_bytes
-        free = memory.available() if self._asked is None else None
-        self._limit = self._asked if free is None else int(MEMORY_SHARE * free)
-        self._free = free
-
-    def broken(self) -> str | None:
-        """Return the line to say once the worker has taken more than it may, else None."""
-        if self._before is None or self._limit is None:
-            return None
-        now = process_memory.resident_bytes(self._pid)
-        if now is None or now - self._before <= self._limit:
-            return None
-        used = memory.format_size(now - self._before)
-        if self._free is None:
-            return (
-                f"used {used}, more than the {memory.format_size(self._limit)} of --memory: killed"
-            )
-        free = memory.format_size(self._free)
-        return f"used {used}, more than {100 * MEMORY_SHARE:.0f} % of the {free} available: killed"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +39,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
     """Begin arms of which an interpreter of the test's own is the worker."""
     begun: list[Arm] = []
 
-    def made(script: str | None, **settings: float) -> Arm:
+    def made(script: str | None, **settings: Any) -> Arm:
         here = tmp_path / f"{len(begun)}"
         side = interpreter("head", None)
         if script is not None:
@@ -198,3 +200,45 @@ def test_a_killed_cell_is_not_blamed_with_what_an_earlier_one_printed(begin: Beg
     with pytest.raises(ArmError) as caught:
         arm.settle(LINEAR)
     assert caught.value.reason == "the worker was killed by SIGKILL"
+
+
+@pytest.fixture
+def greedy(tmp_path: Path) -> None:
+    """Write a user's file of which one function takes 1.5 GB for a moment."""
+    (tmp_path / "mine.py").write_text(
+        textwrap.dedent("""
+            import time
+            import numpy as np
+            from jacbench import Problem
+
+            def jacobian(x):
+                taken = np.ones(1_500_000_000, dtype=np.uint8)
+                time.sleep(0.3)
+                return np.diag(2 * x) * taken[0]
+
+            greedy = Problem(
+                name="my/greedy", function=lambda xp, x: x * x, x=np.ones(2), jacobian=jacobian
+            )
+        """),
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.usefixtures("greedy")
+def test_memory_beyond_the_limit_ends_a_worker(begin: Begin, tmp_path: Path) -> None:
+    arm = begin(None, memory="100MiB")
+    arm.side = replace(arm.side, root=tmp_path)
+    arm.start(["mine.py:greedy"])
+    with pytest.raises(ArmError) as caught:
+        arm.settle(cell("numpy.analytic", problem="my/greedy"))
+    assert caught.value.verdict == "too large"
+    assert re.fullmatch(
+        r"used [\d.]+ [MG]iB, more than the 100 MiB of --memory: killed", caught.value.reason
+    )
+
+
+def test_importing_a_library_is_not_counted(begin: Begin) -> None:
+    torch = cell("torch.func.jacrev", problem="basics/linear-sum", backend="torch")
+    arm = begin(None, memory="100MiB")
+    arm.start([])
+    assert arm.settle(torch)["result"]["verdict"] == "agrees"

@@ -19,10 +19,10 @@ from jacbench.measuring import threads as environment
 from jacbench.picking.bench import Entry, Evidence, Look, Offer
 from jacbench.picking.candidate import Candidate
 from jacbench.picking.loading.function_request import Asked
-from jacbench.running.backend_worker import MEMORY_SHARE
 from jacbench.structure.samples import Samples
 from jacbench.workers.channel import Downward
 from jacbench.workers.lost import LostError
+from jacbench.workers.memory_limit import MEMORY_SHARE
 
 GRACE_S = 2.0
 """What an answer may take beyond the time there is, seconds: it was expected to come in time."""
