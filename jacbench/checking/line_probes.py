@@ -29,6 +29,8 @@ APART = 64
 """How much further apart values are taken once more: noise stays, a root grows eightfold."""
 FAR = 2e-3
 """How far apart values are taken of an output that stands still to the bit nearer by."""
+STILL = 30
+"""Scatters of y within which it is said to stand still."""
 WORTH = 1e-4
 """Share of the slope below which two sides are not said to differ."""
 
@@ -95,7 +97,7 @@ def sides(line: Line, y: Array, dtype: str, scatter: float) -> Sides:
         slopes.append((up, down))
     up, down = slopes[1]
     size = max(float(np.linalg.norm(up)), float(np.linalg.norm(down)))
-    floor = 30 * scatter * float(np.linalg.norm(y))
+    floor = STILL * scatter * float(np.linalg.norm(y))
     still = max(float(np.linalg.norm(end - y)) for end in ends.values()) <= floor
     index = int(np.argmax(np.abs(up - down)))
     told = (size, still, index, float(up[index]), float(down[index]))

@@ -119,12 +119,11 @@ def compare(
         row, column = (int(i) for i in np.argwhere(~finite)[0])
         error = entry_error = math.inf
     else:
-        difference = value - reference
-        scale = max(scale, float(np.linalg.norm(reference))) or 1.0
-        beyond = np.maximum(np.abs(difference) - atol, 0.0)
-        shares = beyond / _entry_scale(
-            reference if terms is None else np.atleast_2d(terms), floor * scale
-        )
+        terms = reference if terms is None else np.atleast_2d(terms)
+        unit = _unit(value, reference, terms)
+        scale = max(unit * scale, float(np.linalg.norm(unit * reference))) or unit
+        beyond = np.maximum(np.abs(unit * value - unit * reference) - unit * atol, 0.0)
+        shares = beyond / _entry_scale(unit * terms, floor * scale)
         row, column = (int(i) for i in np.unravel_index(np.argmax(shares), shares.shape))
         error = float(np.linalg.norm(beyond)) / scale
         entry_error = float(shares[row, column])
@@ -136,6 +135,17 @@ def compare(
         float(value[row, column]),
         float(reference[row, column]),
     )
+
+
+def _unit(*arrays: Array) -> float:
+    """Return a power of two that keeps squares of the entries from overflow and from vanishing.
+
+    It is 1 but for entries beyond 1e140, or all below 1e-140: the norm of those would be inf or 0.
+    """
+    peak = max(float(np.max(np.abs(array), initial=0.0)) for array in arrays)
+    if peak == 0 or not math.isfinite(peak) or 1e-140 < peak < 1e140:
+        return 1.0
+    return math.ldexp(1.0, -max(math.frexp(peak)[1], -1000))
 
 
 def _entry_scale(terms: Array, floor: float) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jacbench.backend import Target, graph_cut, registry
-from jacbench.checking import consensus, line_probes, whole_differences
+from jacbench.checking import consensus, line_probes, matrix_error, whole_differences
 from jacbench.checking.claims import GOOD, Confirmation
 from jacbench.checking.differences import Differences, directions
 from jacbench.core import tree
@@ -211,7 +211,10 @@ class Grounds:
         told = self._confirmed(found)
         if told.denied:
             why = f"differences deny what {who} give{'' if several else 's'}"
-            return replace(self._by_differences(why), doubt=self._cut(who))
+            made = self._by_differences(why)
+            if _alike(found, made):
+                raise self._cannot_be_told(f"{why} in rows that are small beside others")
+            return replace(made, doubt=self._cut(who))
         if told.holds:
             return Standing(kind, error, found)
         why = "at a kink" if told.kink else f"good to {told.resolution:.0e} here"
@@ -289,6 +292,15 @@ def _relative_noise(differences: Differences) -> float:
         return line_probes.noise(lambda t: differences.at(along, t), differences.dtype)
     except JacbenchError:
         return 0.0
+
+
+def _alike(denied: Sequence[Array], standing: Standing) -> bool:
+    """Say whether what was denied would agree with what stands, as a whole."""
+    limit = max(standing.error, matrix_error.tolerance("float64", "cpu"))
+    return all(
+        matrix_error.compare(J, R, floor=matrix_error.NORMWISE).within(limit)
+        for J, R in zip(denied, standing.jacobians, strict=True)
+    )
 
 
 def _share(off: Array, jacobian: Array) -> float:

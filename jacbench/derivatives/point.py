@@ -18,6 +18,7 @@ from jacbench.backend import Backend, Native
 from jacbench.core import tree
 from jacbench.core.errors import JacbenchError
 from jacbench.core.tree import Tree
+from jacbench.problems.checked_value import numbers
 
 NARROW = frozenset({"bfloat16", "float16"})
 """Dtypes that are computed in as they are; NumPy lacks the first."""
@@ -266,7 +267,7 @@ def _of_object(leaf: Any) -> str:
 def _check_finite(who: str, backend: Backend, leaf: Native, what: str) -> None:
     if backend.is_array(leaf) and backend.traced(leaf):
         return
-    value = leaf if isinstance(leaf, np.ndarray) else backend.to_numpy(leaf)
+    value = leaf if isinstance(leaf, np.ndarray) else numbers(who, backend, leaf, f"{what} is")
     if not np.isfinite(value).all():
         raise JacbenchError(f"{who}: {what} is not finite: give a point without NaN or inf")
 

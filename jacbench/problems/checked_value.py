@@ -112,7 +112,7 @@ def checked(who: str, backend: Backend, value: Any, name: str = "") -> Array:
         dtype = np.float32 if _is_float(value) else str(value.dtype).rpartition(".")[2]
         array = np.zeros(tuple(value.shape), dtype)
     else:
-        array = np.asarray(backend.to_numpy(value))
+        array = numbers(who, backend, value, returned)
     if array.dtype.kind == "c":
         raise JacbenchError(
             f"{who}: {returned} complex numbers ({array.dtype}): return real ones, "
@@ -131,6 +131,23 @@ def checked(who: str, backend: Backend, value: Any, name: str = "") -> Array:
             "it is finite"
         )
     return array
+
+
+def numbers(who: str, backend: Backend, value: Any, what: str) -> Array:
+    """Return the numbers of one of the library's arrays, or raise the line that says why not.
+
+    A sparse, nested or quantised array has none that NumPy could hold, one of no device none.
+    ``what`` begins the sentence: ``x is``.
+    """
+    try:
+        return np.asarray(backend.to_numpy(value))
+    except (TypeError, RuntimeError) as exc:
+        if backend.out_of_memory(exc):
+            raise
+        raise JacbenchError(
+            f"{who}: {what} {article(type(value).__name__)} whose numbers cannot be read "
+            f"({one_line(exc, 100)}): give a dense one, of float64, float32, float16 or bfloat16"
+        ) from exc
 
 
 def not_empty(who: str, array: Array) -> Array:

@@ -15,11 +15,26 @@ RELATIVE = 1e-9
 """Coupling below this share of the whole is rounding: another summation order, no dependence."""
 
 
-def told_of(moved: list[int], changed: int) -> str:
-    """Return the line for samples found to interact by moving some of them."""
+def seen(moved: list[int], changed: int) -> str:
+    """Return what was seen of the output of a sample: what it changes with."""
+    if not moved:
+        return (
+            f"the output of sample {changed} changes from call to call at one x (a dropout in "
+            "train mode does this)"
+        )
     which = f"sample {moved[0]}" if len(moved) == 1 else "other samples"
+    return f"the output of sample {changed} changes with {which}"
+
+
+def told_of(moved: list[int], changed: int) -> str:
+    """Return the line for what :func:`coupled` found."""
+    if not moved:
+        return (
+            f"{seen(moved, changed)}, so that there is no one Jacobian per sample: call eval(), or "
+            "seed it in f"
+        )
     return (
-        f"samples interact: the output of sample {changed} changes with {which}, so that there is "
+        f"samples interact: {seen(moved, changed)}, so that there is "
         "no Jacobian per sample (a batch norm in train mode, a softmax or a mean over the batch "
         "do this): ask for the jacobian"
     )
@@ -34,6 +49,8 @@ def coupled(
     dtype: str = "float64",
 ) -> tuple[list[int], int] | None:
     """Move some samples and return them with the first other sample whose output changed, or None.
+
+    None are named as moved where that output changes without any move: f draws random numbers.
 
     For each bit of the samples' numbers, those that have it are moved, then those that have not:
     any two samples differ in a bit, so that every pair is tried in both directions with
@@ -61,12 +78,20 @@ def coupled(
             _moved(argument, axis, mask, rng)
             for argument, axis in zip(arguments, in_axes, strict=True)
         ]
-        difference = np.abs(value(moved) - before).reshape(count, -1).max(axis=1)
-        # so that what is no longer a number has changed too
-        changed = np.flatnonzero(~(difference <= limit * scale) & ~mask)
+        changed = _changed(value(moved), before, limit * scale, ~mask)
         if changed.size:
+            again = _changed(value(arguments), before, limit * scale, ~mask)
+            if again.size:
+                return [], int(again[0])
             return [int(i) for i in np.flatnonzero(mask)], int(changed[0])
     return None
+
+
+def _changed(after: Array, before: Array, limit: float, among: Array) -> Array:
+    """Return which samples ``among`` those marked have another output than before."""
+    difference = np.abs(after - before).reshape(len(before), -1).max(axis=1)
+    # so that what is no longer a number has changed too
+    return np.flatnonzero(~(difference <= limit) & among)
 
 
 def masks(count: int) -> Iterator[Array]:

@@ -18,7 +18,7 @@ from jacbench.core.errors import JacbenchError
 from jacbench.core.pattern import Pattern
 from jacbench.core.tree import Tree
 from jacbench.structure.points import further
-from jacbench.structure.sample_coupling import coupled
+from jacbench.structure.sample_coupling import coupled, seen
 
 CAVEAT = (
     "samples were moved in groups at {points}, and no other sample's output changed: a coupling "
@@ -167,7 +167,6 @@ def _coupling(
             return f"f raised {told} where some samples along axis {axis} were moved"
         if pair is not None:
             moved, changed = pair
-            which = f"sample {moved[0]}" if len(moved) == 1 else "other samples"
-            told = f"the output of sample {changed} changes with {which}"
-            return f"samples interact along axis {axis}: {told}"
+            told = seen(moved, changed)
+            return f"samples interact along axis {axis}: {told}" if moved else told
     return None

@@ -290,3 +290,58 @@ def test_a_cut_that_methods_follow_is_named_beside_what_differences_say() -> Non
     (told,) = settled(problem, "torch.func.jacrev")
     assert told.verdict is Verdict.DISAGREES
     assert "; not certain: the graph from x to y is cut in part" in (told.reason or "")
+
+
+# --- what differences deny stands no more, however small it is ---
+
+
+def forgets_a_factor(x: Any) -> Any:
+    """Return x³, whose backward and whose jvp give 2 x² instead of 3 x²."""
+    import torch
+
+    class Cube(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x**3
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(inputs[0])
+            ctx.save_for_forward(inputs[0])
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return 2 * ctx.saved_tensors[0] ** 2 * g
+
+        @staticmethod
+        def jvp(ctx: Any, t: Any) -> Any:
+            return 2 * ctx.saved_tensors[0] ** 2 * t
+
+    return Cube.apply(x)
+
+
+def test_a_wrong_row_that_is_lost_beside_others_is_not_called_right() -> None:
+    torch = pytest.importorskip("torch")
+
+    def rows(x: Any) -> Any:
+        return torch.stack([1e-30 * forgets_a_factor(x[0]), x[1], x[2]])
+
+    with pytest.raises(JacbenchError, match="in rows that are small beside others"):
+        in_torch(rows)
+    right = in_torch(lambda x: torch.stack([1e-30 * x[0] ** 3, x[1], x[2]]))
+    assert (right.kind, right.doubt) == ("consensus", "")
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_values_whose_squares_are_no_floats_are_judged_like_others(size: float) -> None:
+    pytest.importorskip("torch")
+    wrong = Problem(name="mine", native={"torch": lambda x: size * forgets_a_factor(x)}, x=X)
+    right = dataclasses.replace(wrong, native={"torch": lambda x: size * x**3})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch loads at the first forward derivative
+        (told,) = settled(wrong, "torch.functional")
+        (agrees,) = settled(right, "torch.functional")
+    assert told.verdict is not Verdict.AGREES
+    assert agrees.verdict is Verdict.AGREES

@@ -229,6 +229,24 @@ def test_functions_without_a_jacobian(
     assert message in told
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda x: x.to_sparse(),
+        lambda x: x.to_sparse_csr(),
+        lambda x: x.to("meta"),
+        lambda x: {"fine": x, "odd": x.to_sparse()},
+    ],
+    ids=["sparse", "csr", "meta", "in a tree"],
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_tensors_whose_numbers_cannot_be_read_are_one_line(odd: Callable[[Any], Any]) -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(X)
+    assert "whose numbers cannot be read" in mistake(odd, x, method="torch.functional")
+    assert "whose numbers cannot be read" in mistake(lambda x: x, odd(x), method="torch.functional")
+
+
 def test_what_the_function_raised_is_the_cause() -> None:
     with pytest.raises(JacbenchError) as caught:
         jb.jacobian(raises, X, method="numpy.complex-step")

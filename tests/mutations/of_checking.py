@@ -408,8 +408,8 @@ coupling = CHECKING.of(
 coupling("samples are moved one way only", "yield ~have", "yield have")
 coupling(
     "what is no number any more has not changed",
-    "np.flatnonzero(~(difference <= limit * scale) & ~mask)",
-    "np.flatnonzero((difference > limit * scale) & ~mask)",
+    "np.flatnonzero(~(difference <= limit) & among)",
+    "np.flatnonzero((difference > limit) & among)",
 )
 coupling(
     "labels are moved like numbers",

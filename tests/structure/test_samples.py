@@ -79,7 +79,7 @@ def test_samples_that_see_each_other_are_told(name: str) -> None:
     assert found.reason.startswith("samples interact along axis 0: the output of sample ")
     assert "\n" not in found.reason
     # what mixes all is refuted at once
-    assert value.evaluations <= 2 + 2 * (B - 1).bit_length()
+    assert value.evaluations <= 3 + 2 * (B - 1).bit_length()
 
 
 @given(
@@ -257,3 +257,11 @@ def test_every_point_and_a_pattern_are_used() -> None:
     assert gated.axis is None
     pattern = Pattern.of(np.eye(2 * B, dtype=bool))
     assert samples.find(np.sin, [x], pattern=pattern) == samples.Samples(0, B)
+
+
+def test_random_outputs_are_not_told_as_samples_that_interact() -> None:
+    rng = np.random.default_rng(0)
+    found = samples.find(Counted(lambda x: x * rng.random(x.shape)), [normal(B, 3)])
+    assert found.reason is not None
+    assert "changes from call to call" in found.reason
+    assert "interact" not in found.reason

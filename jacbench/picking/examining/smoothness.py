@@ -226,8 +226,12 @@ class _Closely:
         bent = max(_norm(half - (here + stepped) / 2), _norm((both - strode) - (stepped - here)))
         rounding = 100 * self.noise * max(map(_norm, (here, stepped, strode, both)))
         if change <= rounding:
-            self._tell("constant", "constant: y is the same at five points: its Jacobian is 0")
-        elif self.still:
+            self._tell(
+                "constant",
+                "constant: y is the same at five points, to its rounding: its Jacobian is 0, or "
+                "too small beside y to be seen in its values",
+            )
+        elif self.still and self._would_show(change):
             self._tell(
                 "zero",
                 "y stands still around x, though it moves far from it (a step function, or one "
@@ -239,6 +243,15 @@ class _Closely:
                 "linear, as far as five points tell: equal steps change y equally, to "
                 f"{max(bent / change, self.eps):.0e}: one Jacobian serves every x",
             )
+
+    def _would_show(self, change: float) -> bool:
+        """Say whether a slope like that far from x would be seen right beside it.
+
+        Under a large offset it is not: y stands still there for being coarse.
+        """
+        return change * line_probes.steps(self.calls.dtype)[0] > line_probes.STILL * (
+            self.noise * _norm(self.y)
+        )
 
     def _tell(self, name: str, line: str) -> None:
         self.findings.append(Finding(name, line))

@@ -335,6 +335,16 @@ def test_a_step_function_stands_still() -> None:
     assert names(look(lambda x: np.round(x + 0.25) * 1.0, X * 10)) == ["zero"]
 
 
+def test_under_a_large_offset_nothing_is_said_to_stand_still() -> None:
+    assert "zero" not in names(look(lambda x: 1e12 + anp.sin(x)))
+
+
+def test_values_that_an_offset_swallows_are_no_proof_of_a_zero() -> None:
+    found = look(lambda x: 1e17 + anp.sin(x)).found("constant")
+    assert found is not None
+    assert "or too small beside y" in found.line
+
+
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 def test_a_linear_function(offset: float) -> None:
     assert names(look(lambda x: anp.dot(A, x) + offset)) == ["linear"]
