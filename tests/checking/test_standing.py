@@ -345,3 +345,11 @@ def test_values_whose_squares_are_no_floats_are_judged_like_others(size: float) 
         (agrees,) = settled(right, "torch.functional")
     assert told.verdict is not Verdict.AGREES
     assert agrees.verdict is Verdict.AGREES
+
+
+def test_a_dropout_that_falls_the_same_way_twice_is_told_as_random() -> None:
+    torch = pytest.importorskip("torch")
+    for seed in range(6):
+        torch.manual_seed(seed)
+        with pytest.raises(JacbenchError, match="at the same x gives another value"):
+            in_torch(lambda x: torch.nn.functional.dropout(1 + x[:1], 0.5))
