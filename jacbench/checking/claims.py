@@ -158,7 +158,7 @@ def quick(plain: Array, claim: Claim, demands: Demands) -> Confirmation:
     """Return what one step or two say, which can but confirm: nothing tells how good they are."""
     seen, scale = _seen(claim, plain)
     gap = np.abs(claim.product - seen)
-    near = np.isfinite(gap) & (gap <= demands.quick * scale) & (scale > 0)
+    near = np.isfinite(gap) & (gap <= demands.quick * scale) & (scale > 0) & np.isfinite(scale)
     verdict: Verdict = "confirms" if near.all() else "cannot tell"
     error = _share(gap, claim.product, seen)
     return Confirmation(error, verdict, demands.quick, near=bool(near.all()))
@@ -196,7 +196,10 @@ def confirmation(
     place = np.unravel_index(int(np.argmax(beyond)), beyond.shape)
     # of a row of zeros, the function tells the scale
     wanted = np.where(still, demands.still * natural, demands.good * scale)
-    holds = bool(np.all(gap <= allowed) and np.all(resolution <= wanted))
+    # within a scale whose square is no float lies everything
+    holds = bool(
+        np.isfinite(scale).all() and np.all(gap <= allowed) and np.all(resolution <= wanted)
+    )
     error = _share(gap, claim.product, seen)
     if holds and still.all():
         error = float(np.linalg.norm(resolution)) / (float(np.linalg.norm(natural)) or 1.0)

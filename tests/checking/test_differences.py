@@ -315,3 +315,13 @@ def test_directions_move_every_input_in_proportion() -> None:
     moves = directions(x, 0, 50) / nearby.units(x)[:, None]
     assert np.all(np.abs(moves) < 6)
     assert np.all(np.std(moves, axis=1) > 0.5)
+
+
+def test_beside_what_cannot_be_squared_nothing_wrong_is_confirmed() -> None:
+    def f(x: Array) -> Array:
+        return np.array([x[0] ** 3, 1e200 * x[1]])
+
+    x = [0.4, 1.2]
+    wrong = np.array([[2 * x[0] ** 2, 0.0], [0.0, 1e200]])  # and 3 x² is right
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert not asked(f, x, wrong, weighed=True).holds

@@ -14,18 +14,18 @@ agreement(
 )
 agreement(
     "the scale is added to the norm",
-    "scale = max(scale, float(np.linalg.norm(reference)))",
-    "scale = scale + float(np.linalg.norm(reference))",
+    "scale = max(unit * scale, float(np.linalg.norm(unit * reference)))",
+    "scale = unit * scale + float(np.linalg.norm(unit * reference))",
 )
 agreement(
     "the scale takes the place of the norm",
-    "scale = max(scale, float(np.linalg.norm(reference)))",
-    "scale = scale or float(np.linalg.norm(reference))",
+    "scale = max(unit * scale, float(np.linalg.norm(unit * reference)))",
+    "scale = unit * scale or float(np.linalg.norm(unit * reference))",
 )
 agreement(
     "the worst entry is the one that is too large",
-    "beyond = np.maximum(np.abs(difference) - atol, 0.0)",
-    "beyond = np.maximum(difference - atol, 0.0)",
+    "beyond = np.maximum(np.abs(unit * value - unit * reference) - unit * atol, 0.0)",
+    "beyond = np.maximum(unit * value - unit * reference - unit * atol, 0.0)",
 )
 agreement(
     "the entry beside one that is not finite is named",
