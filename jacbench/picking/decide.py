@@ -10,10 +10,11 @@ from typing import Any
 from jacbench.core import redaction
 from jacbench.core.cell import Verdict
 from jacbench.core.errors import JacbenchError, NothingRightError
+from jacbench.measuring import memory
 from jacbench.measuring.budget import Budget
 from jacbench.picking import assumptions
 from jacbench.picking.answer import UNMEASURED, Answer, Row
-from jacbench.picking.bench import Bench
+from jacbench.picking.bench import Bench, Look
 from jacbench.picking.candidate import Candidate
 from jacbench.picking.libraries import lost_is_told
 from jacbench.picking.look import Seen, see_all
@@ -76,11 +77,13 @@ def decide(
     tell("looking at the function")
     seen, left_out = see_all(benches, wanted, runner)
     looking_s = time.monotonic() - begun
-    contest = _contest(seen, _terms(seen[0], wanted, looking_s, bind=bind), tell, runner)
-    if wanted.today is not None and contest.today() is None:
-        raise _no_today(wanted.today, seen)
-    with lost_is_told("the function's process could not be started again"):
+    try:
+        contest = _contest(seen, _terms(seen[0], wanted, looking_s, bind=bind), tell, runner)
+        if wanted.today is not None and contest.today() is None:
+            raise _no_today(wanted.today, seen)
         contest.run()
+    except LostError as exc:
+        raise _lost(exc, seen[0].look, wanted) from None
     form = _form(contest, wanted.form)
     seconds = {"starting": starting_s, "looking": looking_s, **contest.seconds}
     backend = contest.bench_of(contest.picks()[form]).backend
@@ -111,6 +114,17 @@ def _contest(seen: Sequence[Seen], terms: Terms, tell: Tell, runner: Abreast) ->
     call_s = {one.bench.backend: one.look.call_s for one in seen}
     passes = {"reverse": look.m, "forward": look.n}
     return Contest([one.bench for one in seen], call_s, passes, terms, tell, runner)
+
+
+def _lost(exc: LostError, look: Look, wanted: Wanted) -> JacbenchError:
+    """Return the line for a process that is lost for good: why it was, where that is known."""
+    large = memory.too_large(look.m, look.n, look.dtype, wanted.memory_bytes)
+    if large is not None and wanted.form in {None, "dense"}:
+        return JacbenchError(
+            f"nothing else was found in time, and {large}; products with it need no memory: "
+            "jacbench.jvp and jacbench.vjp"
+        )
+    return JacbenchError(f"the function's process could not be started again: {exc.reason}")
 
 
 def _no_today(today: str, seen: Sequence[Seen]) -> JacbenchError:

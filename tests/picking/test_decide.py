@@ -6,6 +6,7 @@ import pytest
 
 from jacbench.core.cell import Verdict
 from jacbench.core.errors import JacbenchError
+from jacbench.measuring import memory
 from jacbench.structure.samples import Samples
 from jacbench.workers.lost import LostError
 from tests.picking.decided import decide, sim
@@ -68,3 +69,17 @@ def test_samples_of_a_bench_that_says_none_are_not_told():
     answer = decide(sim("a"))
     assert answer.notes == ("said before",)
     assert Samples(None).axis is None
+
+
+@pytest.mark.parametrize(
+    ("large", "told"),
+    [(None, "could not be started again: killed"), ("a 200 x 100 Jacobian needs much", "much")],
+)
+def test_a_process_lost_over_a_jacobian_too_large_says_its_size(
+    large: str | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "too_large", lambda *_: large)
+    lost = LostError(Verdict.CRASHED, "killed")
+    with pytest.raises(JacbenchError, match=told) as caught:
+        decide(sim("a", step="offers", raises=lost))
+    assert "\n" not in str(caught.value)
