@@ -286,7 +286,7 @@ claims(
     "a wrong row among right ones confirms",
     'verdict: Verdict = "confirms" if near.all()',
     'verdict: Verdict = "confirms" if near.any()',
-    f"{PRODUCTS}::test_a_small_row_counts_by_its_own_size",
+    f"{WHOLE}::test_metres_beside_radians",
 )
 claims(
     "what is no number is not denied",
