@@ -158,10 +158,10 @@ def quick(plain: Array, claim: Claim, demands: Demands) -> Confirmation:
     """Return what one step or two say, which can but confirm: nothing tells how good they are."""
     seen, scale = _seen(claim, plain)
     gap = np.abs(claim.product - seen)
-    near = np.isfinite(gap) & (gap <= demands.quick * scale) & (scale > 0) & np.isfinite(scale)
-    verdict: Verdict = "confirms" if near.all() else "cannot tell"
-    error = _share(gap, claim.product, seen)
-    return Confirmation(error, verdict, demands.quick, near=bool(near.all()))
+    entries = np.isfinite(gap) & (gap <= demands.quick * scale) & (scale > 0) & np.isfinite(scale)
+    near = bool(entries.all())
+    verdict: Verdict = "confirms" if near else "cannot tell"
+    return Confirmation(_share(gap, claim.product, seen), verdict, demands.quick, near=near)
 
 
 def confirmation(

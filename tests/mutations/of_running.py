@@ -109,8 +109,14 @@ statistics(
 )
 statistics(
     "the spread of visits is that of the whole",
-    "error = float(np.std(logs, ddof=1)) / math.sqrt(len(logs))\n        return cls(",
-    "error = float(np.std(logs)) / len(logs)\n        return cls(",
+    "own = float(np.var(logs, ddof=1)) / len(logs)",
+    "own = float(np.var(logs)) / len(logs) ** 2",
+)
+statistics(
+    "what visits have in common is left out",
+    "whole = own + _shared_variance(units, least)",
+    "whole = own",
+    "tests/benchmarks/test_interval_coverage.py::test_rounds_that_hang_together_make_the_interval_of_one_visit_longer",
 )
 statistics(
     "one number says how sure it is",
