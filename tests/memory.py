@@ -9,7 +9,7 @@ from pathlib import Path
 
 ALLOWED = 1536
 """What a process may hold at its peak, in MiB."""
-KEPT = 300
+KEPT = 200
 """By how much a process may grow before what is compiled is let go, in MiB."""
 _STATUS = Path("/proc/self/status")
 
