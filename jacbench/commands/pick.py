@@ -34,6 +34,9 @@ Wrt = Annotated[str, typer.Option("--wrt", help="A module: by its inputs or its 
 ModelOutput = Annotated[
     str | None, typer.Option("--output", help="A module that returns several: which.")
 ]
+StopsGradient = Annotated[
+    bool, typer.Option("--stops-gradient", help="It stops gradients on purpose.")
+]
 
 # --- what is wanted of the answer ---
 
@@ -73,6 +76,7 @@ def pick(
     argnum: Argnum = 0,
     wrt: Wrt = "inputs",
     model_output: ModelOutput = None,
+    stops_gradient: StopsGradient = False,
     form: Format = None,
     today: Today = None,
     calls: Calls = None,
@@ -100,6 +104,7 @@ def pick(
         argnum=argnum,
         wrt=wrt,
         output=model_output,
+        stops_gradient=stops_gradient,
     )
     wanted = operation.Wanted(
         time_limit_s=time_limit,

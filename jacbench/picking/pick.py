@@ -70,8 +70,9 @@ def pick(
     seed
         Of the order of measurements.
     options
-        For a module ``wrt`` (``inputs`` or ``parameters``) and ``output``; for a name ``shape``,
-        ``dtype``, ``file`` and ``argnum``.
+        ``stops_gradient=True`` where ``f`` stops gradients on purpose; for a module ``wrt``
+        (``inputs`` or ``parameters``) and ``output``; for a name ``shape``, ``dtype``, ``file``
+        and ``argnum``.
 
     Raises
     ------

@@ -31,6 +31,8 @@ class Asked:
         For a module: by its ``inputs`` or its ``parameters``.
     output
         For a module that returns several: which.
+    stops_gradient
+        True where it stops gradients on purpose.
     """
 
     named: str
@@ -40,6 +42,7 @@ class Asked:
     argnum: int = 0
     wrt: str = "inputs"
     output: str | None = None
+    stops_gradient: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields."""
@@ -59,7 +62,14 @@ class Asked:
         )
         numbered = self.output is not None and self.output.isdecimal()
         output = int(self.output or 0) if numbered else self.output
-        return subjects.of_named(loaded, found, wrt=self.wrt, output=output, dtype=self.dtype)
+        return subjects.of_named(
+            loaded,
+            found,
+            wrt=self.wrt,
+            output=output,
+            dtype=self.dtype,
+            stops_gradient=self.stops_gradient,
+        )
 
 
 def described(subject: Subject) -> dict[str, Any]:

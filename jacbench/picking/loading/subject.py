@@ -83,6 +83,7 @@ def of(
     wrt: str = "inputs",
     output: str | int | None = None,
     dtype: str | None = None,
+    stops_gradient: bool = False,
 ) -> Subject:
     """Return what ``obj`` is and what it runs on.
 
@@ -108,6 +109,8 @@ def of(
         For a module that returns a dict or a tuple: which entry.
     dtype
         ``float64`` or ``float32``; None: that of x.
+    stops_gradient
+        True where it stops gradients on purpose, which difference quotients do not see.
 
     Raises
     ------
@@ -121,6 +124,16 @@ def of(
     name = name or own
     given = x if isinstance(x, Inputs) else Inputs(arguments=(x,))
     pieces = Pieces(function=f or own, setup=setup, given=given, output=output)
+    found = _found(obj, x, pieces, name, wrt, dtype)
+    if not stops_gradient:
+        return found
+    return dataclasses.replace(
+        found, problem=dataclasses.replace(found.problem, stops_gradient=True)
+    )
+
+
+def _found(obj: Any, x: Any, pieces: Pieces, name: str, wrt: str, dtype: str | None) -> Subject:
+    output = pieces.output
     if isinstance(obj, Problem):
         return _of_problem(obj, x, pieces, dtype)
     _check(obj, x, name)
@@ -140,6 +153,7 @@ def of_named(
     wrt: str = "inputs",
     output: str | int | None = None,
     dtype: str | None = None,
+    stops_gradient: bool = False,
 ) -> Subject:
     """Return :func:`of` what a command line named, with the lines that import it."""
     imported, made = (given.imported, given.setup) if given is not None else ((), ())
@@ -156,6 +170,7 @@ def of_named(
         wrt=wrt,
         output=output,
         dtype=dtype,
+        stops_gradient=stops_gradient,
     )
 
 

@@ -25,7 +25,7 @@ from jacbench.picking.reference import mode_products, strength
 from jacbench.picking.reference.assessed import Truth
 from jacbench.picking.reference.choice import Right
 from jacbench.picking.reference.evaluations import RESOLVES, Ground
-from jacbench.picking.reference.judgement import Judgement, judge
+from jacbench.picking.reference.judgement import MEANT, Judgement, judge
 from jacbench.picking.reference.mode_products import Products
 from jacbench.picking.reference.modes import Witnesses
 from jacbench.picking.reference.random_products import DIRECTIONS
@@ -172,6 +172,7 @@ class _Gathering:
                 second=self.second,
                 lifted=self.calls.lifted,
                 spared=self.allowance.why(self.ground.call_s) if self.spared else "",
+                cut=graph_cut.told(self.cuts),
             ),
             notes=tuple(self.witnesses.reasons),
         )
@@ -282,5 +283,5 @@ class _Gathering:
                 told = f"the graph from x to y is cut, by {where}"
             raise JacbenchError(
                 f"{self.calls.who}: its derivative is 0 by {' and '.join(found.names)}, but y "
-                f"moves with x: {told}: compute y from x with the library's own functions"
+                f"moves with x: {told}: compute y from x with the library's own functions; {MEANT}"
             )

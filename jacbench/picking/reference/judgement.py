@@ -15,6 +15,9 @@ from jacbench.checking.claims import Confirmation
 NEAR = 10
 """Of two modes that are not the same, the one this many times further from differences is left."""
 
+MEANT = "if that is meant, say --stops-gradient"
+"""What to do about a cut that is on purpose."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -118,7 +121,7 @@ def _denied(
         by = "what both modes agree on" if agree else "the only mode there is"
         return _refused(f"{away} from {by}: {cut}")
     if cuts and (agree or alone):
-        return _believed(modes, doubt=f"{away}, and {cut}")
+        return _believed(modes, doubt=f"{away}, and {cut}: {MEANT}")
     if cuts:
         return _refused(f"forward and reverse mode differ, {away} from both, and {cut}")
     if agree:

@@ -23,6 +23,7 @@ def told(
     second: float | None,
     lifted: bool = False,
     spared: str = "",
+    cut: str = "",
 ) -> str:
     """Return who says what is right, who confirms it, and how answers are held against it.
 
@@ -43,6 +44,8 @@ def told(
         True where the function's float32 values were lifted to float64.
     spared
         Why less was asked than is usual; empty where it was not.
+    cut
+        Where the graph from x to y is cut; empty where no cut was found.
     """
     if judgement.refused:
         return f"the hand-written Jacobian alone: {judgement.refused}"
@@ -66,7 +69,8 @@ def told(
             line += f" at x (at the second point they are {second:.1g} away)"
         disbelieved = _disbelieved(found, judgement)
         if disbelieved:
-            line += f"; {disbelieved} gives something else, and is not believed"
+            why = f" (the graph is cut, by {cut})" if cut else ""
+            line += f"; {disbelieved} gives something else{why}, and is not believed"
     if precision == "float32":
         line += "; float32 alone: weaker"
     if lifted:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jacbench.picking.loading import by_name, inputs, subject
+from jacbench.picking.loading.function_request import Asked
 from jacbench.picking.loading.recognition import owner_of
 from jacbench.picking.loading.subject import Subject
 from tests.picking import subjects
@@ -95,3 +96,11 @@ def test_a_problem_in_a_file(write: Write) -> None:
     assert found.problem.name == "a/b"
     y, _ = pasted(found.spelled("torch"))
     assert np.allclose(host(y), np.sin(1.0))
+
+
+def test_what_stops_gradients_on_purpose_is_told_by_its_user(write: Write) -> None:
+    text = "import torch\nx = torch.ones(3)\ndef f(x): return x * x.detach()"
+    named = f"{write(text)}:f"
+    assert not Asked(named=named).subject().problem.stops_gradient
+    asked = Asked.from_json(Asked(named=named, stops_gradient=True).to_json())
+    assert asked.subject().problem.stops_gradient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,24 @@ def test_a_stop_gradient_is_not_confirmed_either() -> None:
     assert found.error(np.diag(np.tanh(X))) < 1e-14
 
 
+def test_a_cut_that_is_not_confirmed_says_how_to_tell_that_it_is_meant() -> None:
+    torch = pytest.importorskip("torch")
+    found = gathered(lambda x: x * torch.tanh(x).detach(), backend="torch")
+    assert (found.doubt or "").endswith("if that is meant, say --stops-gradient")
+
+
+def test_zeros_of_a_function_that_is_cut_off_on_purpose_are_right() -> None:
+    torch = pytest.importorskip("torch")
+
+    def cut(x: Any) -> Any:
+        return 0 * x + torch.tanh(x).detach()
+
+    with pytest.raises(JacbenchError, match="if that is meant, say --stops-gradient"):
+        gathered(cut, backend="torch")
+    found = gathered(cut, backend="torch", stops_gradient=True)
+    assert found.error(np.zeros((3, 3))) == 0
+
+
 def test_what_detaches_to_no_effect_is_confirmed() -> None:
     torch = pytest.importorskip("torch")
 
@@ -144,8 +163,15 @@ def test_what_detaches_to_no_effect_is_confirmed() -> None:
 
 def test_a_mode_that_a_switch_cuts_is_left_out() -> None:
     torch = pytest.importorskip("torch")
-    found = gathered(torch.no_grad()(torch.sin), backend="torch")
+
+    @torch.no_grad()
+    def sine(x: Any) -> Any:
+        return torch.sin(x)
+
+    found = gathered(sine, backend="torch")
     assert found.doubt is None
+    told = r"gives something else \(the graph is cut, by torch\.no_grad\(\) at test_evidence\.py:\d"
+    assert re.search(told, found.told)
     assert found.error(np.diag(np.cos(X))) < 1e-14
     assert found.error(np.zeros((3, 3))) > 0.9
     assert found.reference.error < 1e-12

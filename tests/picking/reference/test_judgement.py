@@ -47,7 +47,8 @@ def test_what_stops_gradients_on_purpose_is_not_confirmed(forward: Any, reverse:
     agreement = 1e-15 if forward and reverse else None
     found = said(forward, reverse, agreement, cuts=[MEANT])
     assert (found.forward, found.reverse) == (forward is not None, reverse is not None)
-    assert (found.doubt or "").endswith("is cut in part, by .detach() at f.py:3")
+    told = "is cut in part, by .detach() at f.py:3: if that is meant, say --stops-gradient"
+    assert (found.doubt or "").endswith(told)
 
 
 def test_two_that_differ_and_are_denied_leave_nothing_where_gradients_stop() -> None:
