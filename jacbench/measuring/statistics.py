@@ -242,13 +242,13 @@ class _Spread:
         least = float(np.finfo(float).tiny)  # a clock may say 0: then little is known
         logs = np.log(np.maximum(medians, least) / max(estimate, least))
         own = float(np.var(logs, ddof=1)) / len(logs)
-        whole = own + _shared_variance(units, least)
+        whole = own + _shared_variance(units, estimate, least)
         # as Welch and Satterthwaite have it: of two parts, one of them known from many rounds
         freedom = (len(logs) - 1) * min(whole / own, 100.0) ** 2 if own else len(logs) - 1
         return cls(float(np.mean(logs)), math.sqrt(whole), freedom)
 
 
-def _shared_variance(units: Sequence[Floats], least: float) -> float:
+def _shared_variance(units: Sequence[Floats], estimate: float, least: float) -> float:
     """Return the covariance of the logarithms of two units, mean over all pairs of them.
 
     Rounds hang together, and the last of a visit with the first of the next. The visits' own spread
@@ -259,7 +259,9 @@ def _shared_variance(units: Sequence[Floats], least: float) -> float:
     interval is longer than it need be.
     """
     rounds = sum(map(len, units)) / len(units)
-    off = [np.log(np.maximum(unit, least)) for unit in units if len(unit) > 2]
+    # over the estimate, as the medians are: another unit changes nothing
+    ratios = [np.maximum(unit, least) / max(estimate, least) for unit in units if len(unit) > 2]
+    off = [np.log(one) for one in ratios]
     off = [unit - unit.mean() for unit in off]
     total = float(sum(np.sum(unit**2) for unit in off))
     if rounds < 8 or not total > 1e-24 or not math.isfinite(total):  # rounding is no spread

@@ -114,7 +114,7 @@ statistics(
 )
 statistics(
     "what visits have in common is left out",
-    "whole = own + _shared_variance(units, least)",
+    "whole = own + _shared_variance(units, estimate, least)",
     "whole = own",
     "tests/benchmarks/test_interval_coverage.py::test_rounds_that_hang_together_make_the_interval_of_one_visit_longer",
 )
