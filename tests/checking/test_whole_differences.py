@@ -329,3 +329,8 @@ def test_an_entry_that_is_off_by_a_hundred_millionth_is_denied() -> None:
         off = right.copy()
         off[row, column] += 1e-8 * np.linalg.norm(right[row])
         assert told(lambda x: np.tanh(A @ x), x, off).denied
+
+
+def test_a_zero_is_held_against_long_steps_in_whatever_units_y_is() -> None:
+    x = np.array([0.7, 1.0])
+    assert not told(lambda v: 1e-12 * (1e13 + np.sin(v)), x, np.zeros((2, 2))).holds

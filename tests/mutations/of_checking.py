@@ -344,7 +344,7 @@ differences(
     "that nothing moves is said by the first steps",
     "if any(rows.any() for rows in still):",
     "if False:",
-    WHOLE,
+    f"{WHOLE}::test_a_zero_is_held_against_long_steps_in_whatever_units_y_is",
 )
 differences(
     "one step confirms what differences could tell apart",
