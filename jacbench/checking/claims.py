@@ -170,6 +170,7 @@ def confirmation(
     demands: Demands,
     *,
     natural: Array,
+    hidden: Array,
     still: Array,
     finer: Sequence[tuple[Array, Array]],
 ) -> Confirmation:
@@ -179,6 +180,8 @@ def confirmation(
     ----------
     natural
         What they would be at least where they are not zero for good, (m, K).
+    hidden
+        What may hide where values stand still, (m, K): nothing is denied within it.
     still
         Which rows are claimed not to move, (k, 1).
     finer
@@ -190,7 +193,8 @@ def confirmation(
     resolution, natural = claim.weighed(found.resolution), claim.weighed(natural)
     gap = np.abs(claim.product - seen)
     allowed = resolution + demands.floor * scale
-    beyond = np.where(np.isfinite(allowed), gap - np.minimum(allowed, gap), 0.0)
+    clear = allowed + claim.weighed(hidden)
+    beyond = np.where(np.isfinite(clear), gap - np.minimum(clear, gap), 0.0)
     # what the function does is shorter than the steps on which the slope looked settled
     beyond[_met(claim, gap, finer) >= 1] = 0.0
     place = np.unravel_index(int(np.argmax(beyond)), beyond.shape)

@@ -16,7 +16,7 @@ import numpy as np
 from jacbench.checking import claims as said
 from jacbench.checking import line_probes
 from jacbench.checking.claims import FLOOR, GOOD, TELLS, Claim, Confirmation, Demands
-from jacbench.checking.slopes import Line, Slopes, finer, side_by_side
+from jacbench.checking.slopes import Line, Slopes, finer, hidden, side_by_side
 from jacbench.core import nearby
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError
@@ -225,9 +225,17 @@ class Differences:
     ) -> list[Confirmation]:
         found = side_by_side([line.slopes() for line in lines])
         natural = np.stack([line.natural() for line in lines], axis=1)
-        short = finer(lines)
+        coarse, short = hidden(lines), finer(lines)
         return [
-            said.confirmation(found, claim, self.demands, natural=natural, still=rows, finer=short)
+            said.confirmation(
+                found,
+                claim,
+                self.demands,
+                natural=natural,
+                hidden=coarse,
+                still=rows,
+                finer=short,
+            )
             for claim, rows in zip(claims, still, strict=True)
         ]
 

@@ -128,7 +128,7 @@ class Line:
         What y moves by, or |y| where it does not: but no more than 1, as y may be an offset to what
         moves. Values that move by rounding do so as much over steps a sixteenth as long.
         """
-        moved = {p: h * (np.abs(s) + np.abs(bend) / 2) for p, (h, s, bend) in self.found.items()}
+        moved = self.moved()
         zero, size = np.zeros(self.y.size), np.abs(self.y)
         if not moved:
             return zero
@@ -136,6 +136,22 @@ class Line:
         short = [move for power, move in moved.items() if power <= max(moved) - 2]
         still = far <= np.max([zero, *short], axis=0) + self.eps * size
         return np.where(still, np.minimum(size, 1.0), far)
+
+    def moved(self) -> dict[int, Array]:
+        """Return by how much each output moves, by power of the ratio."""
+        return {p: h * (np.abs(s) + np.abs(bend) / 2) for p, (h, s, bend) in self.found.items()}
+
+    def flat(self) -> Array:
+        """Return the longest step over which an output stands still to the bit, (m,).
+
+        0 where it moves over most steps: those tell its slope.
+        """
+        longest, still = np.zeros(self.y.size), np.ones(self.y.size, bool)
+        for power, move in sorted(self.moved().items()):
+            still &= move == 0
+            longest = np.where(still, self.found[power][0], longest)
+        farthest = max((h for h, _, _ in self.found.values()), default=0.0)
+        return np.where(longest >= farthest / RATIO**2, longest, 0.0)
 
     def slopes(self) -> Slopes:
         """Return for each output the entry of the tableau that is known best."""
@@ -181,6 +197,19 @@ def side_by_side(every: Sequence[Slopes]) -> Slopes:
     """Return the slopes along several directions, a column each."""
     names = ("value", "truncation", "rounding", "kink")
     return Slopes(*(np.stack([getattr(one, name) for one in every], axis=1) for name in names))
+
+
+def hidden(lines: Sequence[Line]) -> Array:
+    """Return how large a slope may hide where values stand still to the bit, (m, K).
+
+    They may be rounded more coarsely than their dtype says, to float32: by the least that they are
+    seen to move anywhere.
+    """
+    moves = np.stack([move for line in lines for move in line.moved().values()] or [lines[0].y])
+    least = np.min(np.where(moves > 0, moves, np.inf), axis=0)
+    step = np.minimum(least, float(np.finfo(np.float32).eps) * np.abs(lines[0].y))
+    flat = np.stack([line.flat() for line in lines], axis=1)
+    return np.where(flat > 0, step[:, None] / np.where(flat > 0, flat, 1.0), 0.0)
 
 
 def finer(lines: Sequence[Line]) -> list[tuple[Array, Array]]:

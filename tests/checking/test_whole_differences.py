@@ -334,3 +334,13 @@ def test_an_entry_that_is_off_by_a_hundred_millionth_is_denied() -> None:
 def test_a_zero_is_held_against_long_steps_in_whatever_units_y_is() -> None:
     x = np.array([0.7, 1.0])
     assert not told(lambda v: 1e-12 * (1e13 + np.sin(v)), x, np.zeros((2, 2))).holds
+
+
+def test_a_slope_that_hides_below_float32_is_not_denied() -> None:
+    # tanh is 1 to the bit there, in float32; in float64 its slope is 4e-8
+    x = np.array([9.2, 9.4])
+    right = np.diag(1 / np.cosh(x) ** 2)
+    f: Function = lambda v: np.tanh(v.astype(np.float32)).astype(float)  # noqa: E731
+    assert not told(f, x, right).denied
+    assert told(f, x, np.diag([1e-3, 0.0])).denied
+    assert told(np.tanh, x, 2 * right).denied
