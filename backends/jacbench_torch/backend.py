@@ -174,6 +174,10 @@ class TorchBackend(Backend):
         """Return a mode that lifts float32 tensors where they meet float64 ones."""
         return lifting.Lifting()
 
+    def as_differentiated(self) -> contextlib.AbstractContextManager[object] | None:
+        """Return a context without attention's fast path, which gradients do not take."""
+        return models.slow_attention() if torch.backends.mha.get_fastpath_enabled() else None
+
     def synchronise(self, value: Any) -> None:
         """Wait for the current CUDA device, if there is one."""
         del value

@@ -132,19 +132,29 @@ class _Function:
     def _called(self, everything: Any, arguments: Any, keywords: Any) -> Any:
         """Call the model as a derivative sees it.
 
-        In eval mode and without a graph, torch's attention takes a fused path that has no
-        derivative and gives zeros on padded positions. The parameters are detached here, so that
-        it would be taken where the user's own call does not take it.
+        The parameters are detached here, so that attention's fast path would be taken where the
+        user's own call does not take it.
         """
         if not self._attends or torch.compiler.is_compiling():  # which cannot trace the switch
             return functional_call(self._model, everything, arguments, keywords)
         if not torch.backends.mha.get_fastpath_enabled():
             return functional_call(self._model, everything, arguments, keywords)
-        torch.backends.mha.set_fastpath_enabled(False)
-        try:
+        with slow_attention():
             return functional_call(self._model, everything, arguments, keywords)
-        finally:
-            torch.backends.mha.set_fastpath_enabled(True)
+
+
+@contextlib.contextmanager
+def slow_attention() -> Iterator[None]:
+    """Keep torch's attention off its fast path, which has to be on before.
+
+    It takes that path in eval mode and without a graph. It has no derivative there, and gives
+    zeros on padded positions, where it gives other values under gradients.
+    """
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
 
 
 @contextlib.contextmanager

@@ -236,6 +236,14 @@ class Backend(ABC):
         """
         return None
 
+    def as_differentiated(self) -> contextlib.AbstractContextManager[object] | None:
+        """Return a context in which functions have the values that their derivatives are of.
+
+        None where a plain call has them: where the library computes nothing in another way as long
+        as no gradient is wanted.
+        """
+        return None
+
     def staged(self, function: Callable[..., Native]) -> Callable[..., Native]:
         """Return ``function`` as the library calls it best again and again: compiled, in JAX."""
         return function

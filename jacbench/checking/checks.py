@@ -22,6 +22,7 @@ from jacbench.core.layouts import Layout
 from jacbench.core.operators.operator import Sizes
 from jacbench.core.pattern import Pattern
 from jacbench.core.redaction import one_line
+from jacbench.problems.checked_value import value_without_gradients
 from jacbench.problems.derived import shifted
 from jacbench.problems.problem import Problem
 
@@ -95,6 +96,7 @@ class Trial:
         self.known_fault: KnownFault | None = None
         self.prepared: Prepared | None = None
         self.target: Target | None = None
+        self.cautions: tuple[str, ...] = ()
         self.kept: list[Kept] = []
         """What the first call gave, to be looked at again after many others."""
 
@@ -123,6 +125,7 @@ class Trial:
             prepare_s=prepare_s,
             first_call_s=first_call_s,
             notes=notes,
+            cautions=self.cautions,
         )
         return Settled(result, prepared, x, self)
 
@@ -188,10 +191,18 @@ class Trial:
             return value if target.has_aux else (value, None)
 
         value, aux = evaluate()
+        what, how = "the function's value", "differs before any derivative"
         try:
-            what, how = "the function's value", "differs before any derivative"
             self._check_value(value, point.y, what, how)
         except Refused as refused:
+            differentiated = self.backend.as_differentiated()
+            if differentiated is not None and "error" in refused.found:
+                with differentiated, contextlib.suppress(Refused):
+                    value, aux = evaluate()
+                    self._check_value(value, point.y, what, how)
+                    self._check_aux(aux, point, target)
+                    self.cautions = (value_without_gradients(refused.found["error"]),)
+                    return
             limit = matrix_error.tolerance(self.result.cell.dtype, self.result.cell.device)
             calls = _in_a_row(lambda: [self.backend.to_numpy(evaluate()[0])])
             _check_repeats(calls, limit, "y", "the function is not deterministic", refused)

@@ -164,6 +164,15 @@ def _is_float(value: Any) -> bool:
     return "float" in str(value.dtype)
 
 
+def value_without_gradients(off: float) -> str:
+    """Return the line on a value that is ``off`` of ‖y‖ away where no gradient is wanted."""
+    return (
+        f"where no gradient is wanted, its value is {off:.2g} of ‖y‖ away (torch's attention in "
+        "eval mode then gives zeros on padded positions): the Jacobian is that of the value under "
+        "gradients"
+    )
+
+
 def same_outputs(who: str, here: tuple[int, ...], there: tuple[int, ...]) -> None:
     """Refuse a function whose number of outputs depends on the point."""
     if here != there:

@@ -23,8 +23,10 @@ from jacbench.problems.problem import Problem
 class Calls:
     """The function of ``problem`` as ``backend`` computes it, its constants placed once.
 
-    The function is called as :meth:`jacbench.backend.Backend.staged` gives it. With ``lifted`` what
-    it holds in float32 is lifted to float64, see :meth:`jacbench.backend.Backend.lifting`.
+    The function is called as :meth:`jacbench.backend.Backend.staged` gives it, and has the values
+    that its derivatives are of, see :meth:`jacbench.backend.Backend.as_differentiated`. With
+    ``lifted`` what it holds in float32 is lifted to float64, see
+    :meth:`jacbench.backend.Backend.lifting`.
 
     Attributes
     ----------
@@ -62,6 +64,10 @@ class Calls:
             returned no finite floats.
         """
         return self._called(tree.map_leaves(self.put, x))
+
+    def plain(self, x: Tree) -> Array:
+        """Return y as a call has it that wants no derivative."""
+        return self._called(tree.map_leaves(self.put, x), plain=True)
 
     def watched(self, x: Tree) -> Array:
         """Return y; raise the line that says so where the call changed x or a constant."""
@@ -115,7 +121,7 @@ class Calls:
                 )
         return placed
 
-    def _called(self, own: Any) -> Array:
+    def _called(self, own: Any, *, plain: bool = False) -> Array:
         def value() -> Any:
             start = time.perf_counter()
             y = self._call(own, *self.constants)
@@ -124,8 +130,9 @@ class Calls:
             return y
 
         self.count += 1
+        differentiated = None if plain else self.backend.as_differentiated()
         try:
-            with self.precisely():
+            with self.precisely(), differentiated or nullcontext():
                 return evaluate(self.who, self.backend, value)
         except TypeError as exc:  # torch.bfloat16 has no counterpart in NumPy
             raise JacbenchError(

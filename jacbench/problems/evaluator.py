@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,8 @@ def home(problem: ProblemFields, backend: str | None = None) -> str:
 class Evaluator:
     """The function of ``problem`` in float64, evaluated by the backend ``name``.
 
-    It copies what it is given, so that a function that writes to its arguments spoils no point.
+    Its values are those that derivatives are of. It copies what it is given, so that a function
+    that writes to its arguments spoils no point.
     """
 
     problem: ProblemFields
@@ -68,7 +70,8 @@ class Evaluator:
             aux.append(returned[1])
             return returned[0]
 
-        y = evaluate(f"problem {problem.name!r}", backend, value)
+        with backend.as_differentiated() or contextlib.nullcontext():
+            y = evaluate(f"problem {problem.name!r}", backend, value)
         for (what, was), (_, now) in zip(before, self._numbers(own, others), strict=True):
             if not np.array_equal(was, now, equal_nan=was.dtype.kind == "f"):
                 raise JacbenchError(

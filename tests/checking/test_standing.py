@@ -16,6 +16,7 @@ from jacbench.core.cell import Cell, CellResult, Verdict
 from jacbench.core.errors import JacbenchError, WrongJacobianError
 from jacbench.problems.problem import Problem
 from jacbench.running.prepared_cells import Harness, Limits
+from tests.picking.planted import attending
 
 X = np.array([0.3, -0.4, 0.9])
 
@@ -353,3 +354,19 @@ def test_a_dropout_that_falls_the_same_way_twice_is_told_as_random() -> None:
         torch.manual_seed(seed)
         with pytest.raises(JacbenchError, match="at the same x gives another value"):
             in_torch(lambda x: torch.nn.functional.dropout(1 + x[:1], 0.5))
+
+
+# --- a value that is another one where no gradient is wanted ---
+
+
+def test_attention_over_padded_positions_agrees_at_the_value_under_gradients() -> None:
+    torch = pytest.importorskip("torch")
+    f, x = attending()
+    (found,) = settled(Problem(name="mine", native={"torch": f}, x=x), "torch.functional")
+    assert (found.verdict, found.reason) == (Verdict.AGREES, None)
+    assert "where no gradient is wanted, its value is 0." in found.cautions[0]
+    assert torch.backends.mha.get_fastpath_enabled()
+    (found,) = settled(
+        Problem(name="mine", native={"torch": lambda x: f(x)[:, :2]}, x=x), "torch.functional"
+    )
+    assert (found.verdict, found.cautions) == (Verdict.AGREES, ())

@@ -43,3 +43,18 @@ def configured(backend: str) -> Any:
     library = registry.load(backend)
     library.configure(1)
     return library
+
+
+def attending() -> tuple[Callable[..., Any], np.ndarray]:
+    """Return a plain torch function over a frozen encoder in eval mode, one position padded.
+
+    Where no gradient is wanted torch gives zeros there. The function is smooth at the point.
+    """
+    import torch
+
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(4, 2, 4, activation="gelu", batch_first=True)
+    encoder = torch.nn.TransformerEncoder(layer, 1).double().eval().requires_grad_(False)
+    padded = torch.tensor([[False, False, True]])
+    x = np.random.default_rng(0).standard_normal((1, 3, 4))
+    return lambda x: encoder(x, src_key_padding_mask=padded), x

@@ -18,7 +18,7 @@ from jacbench.measuring.deadline import Allowance, InTime
 from jacbench.picking.examining import smoothness
 from jacbench.picking.examining.smoothness import Finding
 from jacbench.picking.loading.subject import Subject
-from jacbench.problems.checked_value import same_outputs
+from jacbench.problems.checked_value import same_outputs, value_without_gradients
 from jacbench.problems.counted_function import Calls, rounded
 from jacbench.problems.problem import Problem
 
@@ -187,7 +187,7 @@ class _Examiner:
             raise JacbenchError(f"{self.who}: {undifferentiable}")
         self.calls = self._calls(self.subject.dtype)
         self.y, first_s = self._first_value()
-        self._refuse_random(self._value(self.problem.x))
+        self._compare_plain()
         call_s = min(first_s, self.calls.last_s)
         self._refuse_slow(call_s)
         self.calls.begin_anew()
@@ -258,6 +258,14 @@ class _Examiner:
             f"is checked and timed for an x of {given}",
         )
         return y, first_s
+
+    def _compare_plain(self) -> None:
+        """Call where no derivative is wanted: tell of another value, refuse what is random."""
+        plain = self.calls.plain(self.problem.x)
+        off = _apart(plain, self.y)
+        if off > matrix_error.tolerance(self.calls.dtype, self.subject.device):
+            self._refuse_random(self._value(self.problem.x))
+            self._tell("plain value", value_without_gradients(off))
 
     def _refuse_random(self, again: Array) -> None:
         difference = _apart(again, self.y)

@@ -15,7 +15,7 @@ from jacbench.checking.line_probes import Sides
 from jacbench.core.errors import JacbenchError
 from jacbench.picking.examining import smoothness
 from jacbench.picking.examining.examination import Examination, dense_seconds, examine
-from tests.picking.planted import A, X, configured, subject
+from tests.picking.planted import A, X, attending, configured, subject
 
 anp = pytest.importorskip("autograd.numpy")
 
@@ -440,3 +440,14 @@ def test_a_value_that_float32_cannot_hold_is_not_judged_in_float64() -> None:
     assert found.precision == "float32"
     assert "away" in found.findings[0].line
     del torch
+
+
+def test_a_value_that_is_another_one_without_gradients_is_told_and_not_settled_at() -> None:
+    torch = pytest.importorskip("torch")
+    f, x = attending()
+    found = look(f, x, backend="torch")
+    told = found.found("plain value")
+    assert told is not None
+    assert "its value is 0." in told.line
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert look(lambda x: f(x)[:, :2], x, backend="torch").found("plain value") is None
