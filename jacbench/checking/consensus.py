@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jacbench.backend import Target, registry
+from jacbench.checking import matrix_error
 from jacbench.core import tree
 from jacbench.core.arrays import Array
 from jacbench.core.tree import Tree
@@ -69,7 +70,7 @@ def asked(
 def _apart(one: Array, other: Array) -> float:
     if one.shape != other.shape:
         return math.inf
-    return float(np.linalg.norm(one - other)) / (float(np.linalg.norm(one)) or 1.0)
+    return matrix_error.compare(other, one).error
 
 
 def _jacobians(

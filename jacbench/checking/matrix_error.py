@@ -120,7 +120,7 @@ def compare(
         error = entry_error = math.inf
     else:
         terms = reference if terms is None else np.atleast_2d(terms)
-        unit = _unit(value, reference, terms)
+        unit = unit_of(value, reference, terms)
         scale = max(unit * scale, float(np.linalg.norm(unit * reference))) or unit
         beyond = np.maximum(np.abs(unit * value - unit * reference) - unit * atol, 0.0)
         shares = beyond / _entry_scale(unit * terms, floor * scale)
@@ -137,7 +137,7 @@ def compare(
     )
 
 
-def _unit(*arrays: Array) -> float:
+def unit_of(*arrays: Array) -> float:
     """Return a power of two that keeps squares of the entries from overflow and from vanishing.
 
     It is 1 but for entries beyond 1e140, or all below 1e-140: the norm of those would be inf or 0.

@@ -25,6 +25,8 @@ ORDERS = 5
 """How often the tableau is extrapolated."""
 CLEAR = 30
 """How many times what is left of truncation, by its estimate, a slope may be off."""
+FLOAT32 = float(np.finfo(np.float32).eps)
+"""What values may be rounded to inside of a function, whatever their own dtype is."""
 ROUNDINGS = 4
 """How many times the noise of values over the step it may be off."""
 
@@ -153,16 +155,28 @@ class Line:
         farthest = max((h for h, _, _ in self.found.values()), default=0.0)
         return np.where(longest >= farthest / RATIO**2, longest, 0.0)
 
+    def rounding(self) -> Array:
+        """Return by how much each output may be off for being rounded, (m,).
+
+        What stands still to the bit over some steps and moves over others is rounded by what it
+        moves by at the least, where that is no more than float32 explains: its noise may be missed,
+        as values that stand still have none.
+        """
+        moves = np.array(list(self.moved().values())).reshape(-1, self.y.size)
+        least = np.min(np.where(moves > 0, moves, np.inf), axis=0, initial=np.inf)
+        coarse = (moves == 0).any(axis=0) & (least <= 2 * FLOAT32 * np.abs(self.y))
+        return np.maximum(self.noise(), np.where(coarse, least, 0.0))
+
     def slopes(self) -> Slopes:
         """Return for each output the entry of the tableau that is known best."""
-        m = self.y.size
+        m, off = self.y.size, self.rounding()
         best = np.full(m, np.nan), np.full(m, np.inf), np.full(m, np.inf)
         kink = np.full(m, np.inf)
         row: list[tuple[Array, Array]] = []
         before: tuple[int, float, Array, Array] | None = None
         for power in sorted(self.found, reverse=True):  # from the longest step to the shortest
             h, slope, bend = self.found[power]
-            rounding = self.noise() / h
+            rounding = off / h
             chained = before is not None and before[0] == power + 1
             above, row = (row if chained else []), [(slope, rounding)]
             if chained and before is not None:
@@ -205,9 +219,11 @@ def hidden(lines: Sequence[Line]) -> Array:
     They may be rounded more coarsely than their dtype says, to float32: by the least that they are
     seen to move anywhere.
     """
-    moves = np.stack([move for line in lines for move in line.moved().values()] or [lines[0].y])
-    least = np.min(np.where(moves > 0, moves, np.inf), axis=0)
-    step = np.minimum(least, float(np.finfo(np.float32).eps) * np.abs(lines[0].y))
+    moves = np.array([move for line in lines for move in line.moved().values()])
+    y = lines[0].y
+    moves = moves.reshape(-1, y.size)
+    least = np.min(np.where(moves > 0, moves, np.inf), axis=0, initial=np.inf)
+    step = np.minimum(least, FLOAT32 * np.abs(y))
     flat = np.stack([line.flat() for line in lines], axis=1)
     return np.where(flat > 0, step[:, None] / np.where(flat > 0, flat, 1.0), 0.0)
 
@@ -215,10 +231,11 @@ def hidden(lines: Sequence[Line]) -> Array:
 def finer(lines: Sequence[Line]) -> list[tuple[Array, Array]]:
     """Return slopes over each step shorter than the first, and their rounding; both (m, K)."""
     powers = set.intersection(*({p for p in line.found if p < 0} for line in lines))
+    off = [line.rounding() for line in lines]
     return [
         (
             np.stack([line.found[p][1] for line in lines], axis=1),
-            np.stack([line.noise() / line.found[p][0] for line in lines], axis=1),
+            np.stack([o / line.found[p][0] for o, line in zip(off, lines, strict=True)], axis=1),
         )
         for p in powers
     ]

@@ -34,6 +34,7 @@ TODAY: Mapping[str, str] = {
 
 _FAULTS = frozenset(str(verdict) for verdict in Verdict if verdict.is_fault)
 _ROUND_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600)
+_BY_PRODUCTS = "products with it need no memory: jacbench.jvp and jacbench.vjp"
 _PREFERRED = ("dense", "csr", "blocks", "factors")
 
 
@@ -120,10 +121,7 @@ def _lost(exc: LostError, look: Look, wanted: Wanted) -> JacbenchError:
     """Return the line for a process that is lost for good: why it was, where that is known."""
     large = memory.too_large(look.m, look.n, look.dtype, wanted.memory_bytes)
     if large is not None and wanted.form in {None, "dense"}:
-        return JacbenchError(
-            f"nothing else was found in time, and {large}; products with it need no memory: "
-            "jacbench.jvp and jacbench.vjp"
-        )
+        return JacbenchError(f"nothing else was found in time, and {large}; {_BY_PRODUCTS}")
     return JacbenchError(f"the function's process could not be started again: {exc.reason}")
 
 
@@ -251,6 +249,6 @@ def _nothing(rows: Sequence[Row], form: str, picks: Mapping[str, Candidate]) -> 
     worst = (faults or large or tried)[:1]
     told = f": {worst[0].candidate.label}: {worst[0].reason}" if worst else ""
     if large and not faults:
-        others += "; products with it need no memory: jacbench.jvp and jacbench.vjp"
+        others += f"; {_BY_PRODUCTS}"
     kind = NothingRightError if faults else JacbenchError
     return kind(f"no method was found to give a right {form} Jacobian{told}{others}")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jacbench.checking import whole_differences
 from jacbench.checking.claims import Confirmation
 from jacbench.checking.differences import Differences
+from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError
 
 EPS = float(np.finfo(np.float64).eps)
@@ -344,3 +345,18 @@ def test_a_slope_that_hides_below_float32_is_not_denied() -> None:
     assert not told(f, x, right).denied
     assert told(f, x, np.diag([1e-3, 0.0])).denied
     assert told(np.tanh, x, 2 * right).denied
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_what_stands_still_over_short_steps_alone_is_rounded_and_has_a_slope(offset: float) -> None:
+    x = np.array([5.38e-2, 6.13e-5, 512.0])
+    W = np.array([[10.0, 5500.0, 0.0]])
+
+    def value(at: Array) -> Array:
+        z = (W @ at).astype(np.float32)
+        return np.asarray(np.float32(offset) + np.sin(z), np.float64)
+
+    steps = Differences(value, x, value(x))
+    steps.noise = np.finfo(float).eps * np.abs(value(x))  # as where it was missed
+    told = whole_differences.confirm(steps, np.cos(W @ x)[:, None] * W)
+    assert not told.denied

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jacbench.checking import differences
+from jacbench.checking.matrix_error import unit_of
 from jacbench.core.arrays import Array
 from jacbench.core.tree import Tree
 from jacbench.picking.reference.modes import Witnesses
@@ -64,8 +65,9 @@ class Products:
             return None
         errors = []
         for JV, UJ in zip(self.pushed, self.pulled, strict=True):
-            size = max(float(np.linalg.norm(JV)), float(np.linalg.norm(UJ)))
-            gap = float(np.linalg.norm(self.cotangents @ JV - UJ @ self.tangents))
+            unit = unit_of(JV, UJ)
+            size = max(float(np.linalg.norm(unit * JV)), float(np.linalg.norm(unit * UJ)))
+            gap = float(np.linalg.norm(self.cotangents @ (unit * JV) - (unit * UJ) @ self.tangents))
             errors.append(gap / (size * math.sqrt(self.count) or 1.0))
         return max(errors)
 
