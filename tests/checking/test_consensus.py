@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jacbench.backend import Prepared, Target, registry
+from jacbench.checking import consensus
 from jacbench.checking.reference import Reference, reference
 from jacbench.core import tree
 from jacbench.core.cell import Cell, CellResult, Verdict
@@ -232,3 +233,10 @@ def test_a_witness_that_gives_no_number_says_nothing(
     agreed = found("torch")
     assert (agreed.kind, agreed.error) == ("consensus", 0.0)
     assert distance(agreed.here.jacobian, exact(X)) < 1e-14
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
+def test_how_far_two_are_apart_does_not_depend_on_their_size(size: float) -> None:
+    one = size * np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert consensus._apart(one, 1.5 * one) == pytest.approx(0.5)
+    assert consensus._apart(one, one) == 0

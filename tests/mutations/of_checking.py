@@ -8,6 +8,19 @@ CHECKING = Mutations()
 
 agreement = CHECKING.of("jacbench/checking/matrix_error.py", "tests/checking/test_matrix_error.py")
 agreement(
+    "an answer that is not finite is no further than its finite part",
+    "if not finite.all():",
+    "if not finite.any():",
+    "tests/checking/test_matrix_error.py",
+    "tests/picking/reference/test_random_products.py",
+)
+agreement(
+    "squares of large entries overflow",
+    "1e-140 < peak < 1e140",
+    "1e-140 < peak",
+    "tests/checking/test_consensus.py::test_how_far_two_are_apart_does_not_depend_on_their_size",
+)
+agreement(
     "ten times the tolerance will do",
     "return self.error <= tolerance",
     "return self.error <= 10 * tolerance",

@@ -59,12 +59,6 @@ by_products(
     "larger = max(sides, key=lambda side: side.error)",
     "larger = min(sides, key=lambda side: side.error)",
 )
-by_products(
-    "an answer that is not finite is no further than its finite part",
-    "if finite.all() else math.inf",
-    "if finite.any() else math.inf",
-)
-
 right = PICKING.of("jacbench/picking/reference/choice.py", "tests/picking/reference/test_choice.py")
 right(
     "what was disbelieved widens the tolerance",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from jacbench.checking.matrix_error import compare
 from jacbench.checking.reference import Point, Reference
 from jacbench.core import tree
 from jacbench.core.arrays import Array
@@ -178,11 +179,11 @@ class ByProducts(Reference):
         row = column = None
         sides = []
         if place.tangents.shape[1]:
-            sides.append(_compared(pushed(answer, place.tangents), place.jacobian))
-            row = sides[-1].place[0]
+            sides.append(compare(pushed(answer, place.tangents), place.jacobian))
+            row = sides[-1].row
         if len(place.cotangents):
-            sides.append(_compared(pulled(answer, place.cotangents), place.pulled))
-            column = sides[-1].place[1]
+            sides.append(compare(pulled(answer, place.cotangents), place.pulled))
+            column = sides[-1].column
         larger = max(sides, key=lambda side: side.error)
         return Distance(larger.error, row, column, larger.value, larger.expected)
 
@@ -190,20 +191,3 @@ class ByProducts(Reference):
 def _probed(point: Point) -> Probed:
     assert isinstance(point, Probed)  # noqa: S101 - ByProducts holds no other
     return point
-
-
-@dataclass(frozen=True)
-class _Side:
-    error: float
-    place: tuple[int, int]
-    value: float
-    expected: float
-
-
-def _compared(found: Array, expected: Array) -> _Side:
-    finite = np.isfinite(found)
-    gap = np.where(finite, np.abs(found - expected), np.inf)
-    row, column = (int(i) for i in np.unravel_index(int(np.argmax(gap)), gap.shape))
-    size = float(np.linalg.norm(expected)) or 1.0
-    error = float(np.linalg.norm(found - expected)) / size if finite.all() else math.inf
-    return _Side(error, (row, column), float(found[row, column]), float(expected[row, column]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -41,3 +43,18 @@ def test_modes_differ_as_much_as_at_the_point_where_they_differ_most(wrong: int)
     gap = np.linalg.norm(at_it.cotangents @ J[wrong] @ V - U @ spoilt[wrong] @ V)
     size = max(np.linalg.norm(J[wrong] @ V), np.linalg.norm(U @ spoilt[wrong]))
     assert found == pytest.approx(gap / (size * np.sqrt(3)), rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_products_whose_squares_are_no_floats_are_compared_too(size: float) -> None:
+    def scaled(reverse: list[np.ndarray]) -> Products:
+        plain = products(reverse)
+        return dataclasses.replace(
+            plain,
+            pushed=[size * one for one in plain.pushed],
+            pulled=[size * one for one in plain.pulled],
+        )
+
+    assert (scaled(J).agreement or 0.0) < 1e-15
+    twice = [2 * one for one in J]
+    assert scaled(twice).agreement == pytest.approx(products(twice).agreement)
