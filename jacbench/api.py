@@ -6,7 +6,7 @@ import builtins
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jacbench import problems
 from jacbench.backend import Native
@@ -34,9 +34,10 @@ from jacbench.running import resume as resumption
 from jacbench.running.progress import Quiet
 from jacbench.running.selection import Selection
 from jacbench.running.settings import Settings
-from jacbench.sweeping.document import document as sweep_document
-from jacbench.sweeping.outcome import Sweep, outcome
-from jacbench.sweeping.sizes import Sizes, plan
+
+if TYPE_CHECKING:
+    from jacbench.sweeping.outcome import Sweep
+    from jacbench.sweeping.sizes import Sizes
 
 AUTO = "auto"
 """The method that is picked."""
@@ -435,7 +436,11 @@ def sweep(
     JacbenchError
         For what was asked wrongly, in one line, before anything is computed.
     """
-    from jacbench.reporting import sweep_plot  # noqa: PLC0415 - only where it is asked for
+    # a call of jacobian() does without all of that
+    from jacbench.reporting import sweep_plot  # noqa: PLC0415
+    from jacbench.sweeping.document import document  # noqa: PLC0415
+    from jacbench.sweeping.outcome import outcome  # noqa: PLC0415
+    from jacbench.sweeping.sizes import plan  # noqa: PLC0415
 
     asked = plan(problem, sizes)
     file = None if plot is None else Path(plot)
@@ -461,15 +466,8 @@ def sweep(
         progress=progress,
     )
     found = outcome(measured, asked)
-    _keep(found, file)
-    return found
-
-
-def _keep(found: Sweep, plot: Path | None) -> None:
-    """Add what was found to the results file, and draw the plot, where either was asked for."""
     if found.run.path is not None:
-        found.run.path = writer.write(found.run.path, sweep_document(found))
-    if plot is not None:
-        from jacbench.reporting import sweep_plot  # noqa: PLC0415
-
-        sweep_plot.draw(found, plot)
+        found.run.path = writer.write(found.run.path, document(found))
+    if file is not None:
+        sweep_plot.draw(found, file)
+    return found

@@ -17,7 +17,7 @@ from jacbench.core.errors import JacbenchError
 from jacbench.core.pattern import Pattern
 from jacbench.problems.problem import Problem
 from jacbench.structure import compression
-from tests.backends import counted
+from tests import own_rule
 from tests.backends.answers import jacobian
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.* is deprecated:DeprecationWarning")
@@ -311,30 +311,11 @@ def _band(sine: Any, x: Any) -> Any:
 
 
 def _wrong_back_in_torch() -> Any:
-    import torch
+    def slowly(tangent: Any, cosine: Any) -> Any:
+        time.sleep(0.002)
+        return tangent * cosine
 
-    class Sine(torch.autograd.Function):
-        generate_vmap_rule = True
-
-        @staticmethod
-        def forward(x: Any) -> Any:
-            return x.sin()
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            ctx.save_for_backward(*inputs)
-            ctx.save_for_forward(*inputs)
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            return 0.5 * g * ctx.saved_tensors[0].cos()
-
-        @staticmethod
-        def jvp(ctx: Any, t: Any) -> Any:
-            time.sleep(0.002)
-            return t * ctx.saved_tensors[0].cos()
-
-    return Sine.apply
+    return own_rule.sine(lambda g, cosine: 0.5 * g * cosine, slowly)
 
 
 def _wrong_back_in_autograd() -> Any:
@@ -519,7 +500,7 @@ def test_a_chunk_bounds_what_torch_computes_at_a_time(by: str, chunk_size: int |
     count: list[int] = []
     x = torch.linspace(0.1, 0.6, 5, dtype=torch.float64)
     target = Target(
-        function=counted.sine(count),
+        function=own_rule.counted(count),
         x=x,
         constants=(),
         y_shape=(5,),

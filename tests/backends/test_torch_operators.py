@@ -15,7 +15,7 @@ from jacbench.core import operators, tree
 from jacbench.core.errors import JacbenchError
 from jacbench.core.operators.operator import Sizes
 from jacbench.problems.problem import Problem
-from tests.backends import counted
+from tests import own_rule
 
 torch = pytest.importorskip("torch")
 
@@ -384,7 +384,7 @@ CHUNKED = ["torch.grad-batched", "torch.vmap-vjp", "torch.vmap-jvp", "torch.func
 def test_a_chunk_bounds_what_is_computed_at_a_time(method: str, chunk_size: int | None) -> None:
     passes: list[int] = []
     x = np.array([0.1, -0.4, 0.7, 1.2, -0.9, 0.3])
-    target = target_of(counted.sine(passes), x, chunk_size=chunk_size)
+    target = target_of(own_rule.counted(passes), x, chunk_size=chunk_size)
     call = registry.method(method).prepare(target).call
     passes.clear()
     J = call(target.x)

@@ -12,7 +12,8 @@ import pytest
 import jacbench as jb
 from jacbench.backend import Guarding, UnfitError, registry
 from jacbench.core.errors import JacbenchError
-from tests.backends import answers, counted, guarded_samples
+from tests import own_rule
+from tests.backends import answers, guarded_samples
 from tests.backends.per_sample import (
     DTYPES,
     PROBLEMS,
@@ -68,7 +69,7 @@ def test_chunks(forced: str, chunk_size: int) -> None:
 @pytest.mark.parametrize("way", ["grad-batched", "jvp"])
 def test_a_chunk_bounds_what_is_computed_at_a_time(way: str, chunk_size: int | None) -> None:
     passes: list[int] = []
-    sine = counted.sine(passes)
+    sine = own_rule.counted(passes)
 
     def twice(x: Any) -> Any:
         return torch.stack([sine(x)] * 2, dim=2)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jacbench.core.errors import JacbenchError, NothingRightError
+from tests import own_rule
 from tests.picking.gathering import (
     gathered,
 )
@@ -82,29 +83,7 @@ def test_a_cut_gradient_is_not_confirmed_and_its_methods_still_agree() -> None:
 
 def wrong_rule() -> Any:
     """Return torch's sine with a rule that is twice what it should be."""
-    import torch
-
-    class Sine(torch.autograd.Function):
-        generate_vmap_rule = True
-
-        @staticmethod
-        def forward(x: Any) -> Any:
-            return x.sin()
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            ctx.save_for_backward(*inputs)
-            ctx.save_for_forward(*inputs)
-
-        @staticmethod
-        def backward(ctx: Any, grad: Any) -> Any:
-            return 2 * grad * ctx.saved_tensors[0].cos()
-
-        @staticmethod
-        def jvp(ctx: Any, tangent: Any) -> Any:
-            return 2 * tangent * ctx.saved_tensors[0].cos()
-
-    return Sine.apply
+    return own_rule.sine(lambda given, cosine: 2 * given * cosine)
 
 
 def test_a_cut_that_does_not_reach_y_excuses_no_wrong_rule() -> None:
