@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from jacbench.core.arrays import Array
 from jacbench.core.tree import Tree
 from jacbench.picking.reference.modes import Witnesses
 from jacbench.picking.reference.random_products import DIRECTIONS
+
+ROUNDING = 64
+"""Machine epsilons of y that the rounding of a derivative of zeros is, at the most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class Products:
         J V and J W at each point, (m, K); nothing without a forward mode.
     pulled
         U J at each point, (K, n); nothing without a reverse mode.
+    rounded
+        True where they were but the rounding of zeros, and are zeros now.
     """
 
     forward: str
@@ -44,6 +49,7 @@ class Products:
     pushed: Sequence[Array]
     pushed_along: Sequence[Array]
     pulled: Sequence[Array]
+    rounded: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,6 +76,27 @@ class Products:
             gap = float(np.linalg.norm(self.cotangents @ (unit * JV) - (unit * UJ) @ self.tangents))
             errors.append(gap / (size * math.sqrt(self.count) or 1.0))
         return max(errors)
+
+    def are_rounding(self, at: int, y: Array, units: Array, eps: float) -> bool:
+        """Say whether those at a point are no more than the rounding of y makes of a zero.
+
+        ``units`` are the sizes of the inputs, (n,): what moves one by its own size may move y by a
+        few ``eps`` of itself.
+        """
+        most = ROUNDING * eps * float(np.max(np.abs(y), initial=0.0))
+        seen = [self.pushed_along[at]] if self.forward else []
+        seen += [self.pulled[at] * units / math.sqrt(y.size)] if self.reverse else []
+        return all(bool(np.all(np.abs(one) <= most)) for one in seen)
+
+    def zeros(self) -> Products:
+        """Return the same of a Jacobian that is zero."""
+        return replace(
+            self,
+            pushed=[0 * one for one in self.pushed],
+            pushed_along=[0 * one for one in self.pushed_along],
+            pulled=[0 * one for one in self.pulled],
+            rounded=True,
+        )
 
 
 def multiply(

@@ -107,10 +107,10 @@ def _by_modes(
     first = f"{_BY_HAND[right.kind]} is right; " if right.kind in _BY_HAND else ""
     if judgement.forward and judgement.reverse:
         independent = "independent " if set(found.names) <= set(witnesses) else ""
-        return (
-            f"{first}two {independent}methods in {precision} ({', '.join(found.names)}) agree to "
-            f"{_figure(found.agreement or 0.0)}"
-        )
+        agree = f"agree to {_figure(found.agreement or 0.0)}"
+        if found.rounded:
+            agree = "give zeros, but for rounding,"
+        return f"{first}two {independent}methods in {precision} ({', '.join(found.names)}) {agree}"
     name = found.forward if judgement.forward else found.reverse
     alone = f"{first}one method in {precision} ({name})"
     if _disbelieved(found, judgement) or not reasons:

@@ -289,3 +289,41 @@ def test_a_derivative_that_is_not_finite_at_a_kink_is_told() -> None:
 def test_x_at_the_edge_of_the_domain_has_a_second_point_within() -> None:
     found = gathered(lambda x: x**1.5, np.array([0.0, 1.0, 2.0]))
     assert found.doubt is None
+
+
+def softmax_adds_up(x: Any) -> Any:
+    shifted = anp.exp(x - anp.max(x))
+    return anp.sum(shifted / anp.sum(shifted)) * anp.array([1.0, 3.0])
+
+
+def norm_of_a_direction(x: Any) -> Any:
+    direction = x / anp.sqrt(anp.sum(x**2))
+    return anp.sqrt(anp.sum(direction**2)) * anp.array([1.0, -2.0])
+
+
+@pytest.mark.parametrize("f", [softmax_adds_up, norm_of_a_direction])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_what_is_zero_but_for_rounding_is_zero(f: Callable[[Any], Any], size: float) -> None:
+    found = gathered(f, size * X, backend="autograd")
+    assert found.doubt is None or not found.doubt
+    assert not np.any(found.reference.here.jacobian)
+    assert "give zeros, but for rounding, and differences" in found.told
+
+
+def test_under_an_offset_nothing_is_taken_for_zero() -> None:
+    found = gathered(lambda x: 1e17 + anp.sin(x), backend="autograd")
+    assert found.doubt
+    assert np.allclose(found.reference.here.jacobian, np.diag(np.cos(X)))
+
+
+def test_a_rule_of_zeros_is_not_taken_for_rounding() -> None:
+    from autograd.extend import defjvp, defvjp, primitive
+
+    @primitive
+    def sine(x: Any) -> Any:
+        return np.sin(x)
+
+    defvjp(sine, lambda ans, x: lambda g: 1e-17 * g)
+    defjvp(sine, lambda g, ans, x: 1e-17 * g)
+    with pytest.raises(JacbenchError):
+        gathered(sine, backend="autograd")
