@@ -25,7 +25,7 @@ from jacbench.core.arrays import Array
 from jacbench.core.cell import Cell, Verdict
 from jacbench.core.layouts import Layout
 from jacbench.core.operators.operator import Sizes
-from jacbench.problems.evaluator import home
+from jacbench.problems.counted_function import home
 from jacbench.problems.problem import Problem
 from tests.contract.cells import INFO, INSTANCES
 

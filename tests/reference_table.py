@@ -30,11 +30,11 @@ from rich.table import Table
 
 from jacbench import problems
 from jacbench.backend import Target, registry
-from jacbench.checking.consensus import LIMIT as WITNESSES_AGREE
+from jacbench.checking.evidence.judgement import LIMIT as WITNESSES_AGREE
 from jacbench.checking.reference import reference
 from jacbench.core import tree
 from jacbench.core.errors import JacbenchError
-from jacbench.problems.evaluator import Evaluator
+from jacbench.problems.counted_function import Calls
 from jacbench.problems.problem import Problem
 from tests import mp_namespace
 
@@ -276,8 +276,8 @@ def directions(n: int) -> list[Any]:
 def flat_function(problem: Problem, backend: str, x: Any) -> Callable[[Any], Any]:
     """Return x -> y, flat, in float64; what the function cuts is held at what it is at ``x``."""
     if problem.function is None:
-        evaluator = Evaluator(problem, backend)
-        return lambda x: evaluator.value(x, problem.constants).reshape(-1)
+        calls = Calls(problem, backend)
+        return lambda x: calls.value(x, problem.constants).reshape(-1)
     cuts = mp_namespace.Cuts()
     xp = SimpleNamespace(**{**vars(registry.load("numpy").xp), "stop_gradient": cuts})
     value = problem.value_alone(problem.neutral(xp))

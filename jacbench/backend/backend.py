@@ -28,7 +28,7 @@ class Backend(ABC):
     witnesses
         Methods for ``jacobian`` that share as little code as can be, reverse and forward: where no
         other library has the function, what they agree on is confirmed by differences and becomes
-        the reference, see :mod:`jacbench.checking.consensus`.
+        the reference, see :mod:`jacbench.checking.standing`.
     """
 
     xp: Any

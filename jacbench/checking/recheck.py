@@ -254,7 +254,6 @@ class _Recheck:
                 backend,
                 registry.method(name),
                 new,
-                trial=type(self.trial),
             ).result.verdict
             is Verdict.AGREES
             for name in others

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jacbench.checking.standing import Grounds, matrix
+from jacbench.checking.evidence.ground import Ground
+from jacbench.checking.standing import Entries, matrix
 from jacbench.core import nearby, tree
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError
 from jacbench.core.tree import Tree
 from jacbench.problems.checked_value import same_outputs
-from jacbench.problems.evaluator import Evaluator
+from jacbench.problems.counted_function import Calls, held_in, rounded
 from jacbench.problems.problem import Problem
 
 
@@ -70,6 +71,11 @@ class Reference:
     doubt: str = ""
 
     @property
+    def compared_on(self) -> str:
+        """What answers are compared on where that is not every entry; empty where it is."""
+        return ""
+
+    @property
     def m(self) -> int:
         """The number of outputs."""
         return self.here.y.size
@@ -84,7 +90,7 @@ class Reference:
 
 def outputs(problem: Problem, backend: str = "numpy") -> tuple[int, ...]:
     """Return the shape of the function's value at its point."""
-    shape: tuple[int, ...] = Evaluator(problem, backend).value(problem.x, problem.constants).shape
+    shape: tuple[int, ...] = Calls(problem, backend).value(problem.x, problem.constants).shape
     return shape
 
 
@@ -102,26 +108,40 @@ def reference(problem: Problem, dtype: str, backend: str = "numpy") -> Reference
         In one line: the function has no value, or the Jacobian written by hand is wrong, or what is
         right cannot be told.
     """
-    evaluator = Evaluator(problem, backend)
-    constants = tuple(_rounded(constant, dtype) for constant in problem.constants)
-    points = [_rounded(problem.x, dtype)]
-    values = [evaluator.value_and_aux(points[0], constants)]
+    ground, aux = stand(problem, dtype, backend)
+    standing = Entries(ground).standing()
+    here, elsewhere = (
+        Point(x, ground.problem.constants, y, matrix(problem, jacobian, y.size), beside)
+        for x, y, beside, jacobian in zip(
+            ground.points, ground.y, aux, standing.jacobians, strict=True
+        )
+    )
+    return Reference(here, elsewhere, standing.kind, standing.error, standing.doubt)
+
+
+def stand(problem: Problem, dtype: str, backend: str) -> tuple[Ground, list[Tree]]:
+    """Call the function at both points; return that as the ground of evidence, and aux at each.
+
+    Raises
+    ------
+    JacbenchError
+        In one line: the function has no value.
+    """
+    held = held_in(problem, dtype)
+    calls = Calls(held, backend)
+    points, values = [held.x], [calls.value_and_aux(held.x)]
     for elsewhere in _second_points(problem):
-        points[1:] = [_rounded(elsewhere, dtype)]
+        points[1:] = [rounded(elsewhere, dtype)]
         try:
-            values.append(evaluator.value_and_aux(points[1], constants))
+            values.append(calls.value_and_aux(points[1]))
             break
         except JacbenchError as exc:
             refused = exc
     if len(values) < 2:
         raise refused
     same_outputs(f"problem {problem.name!r}", values[0][0].shape, values[1][0].shape)
-    standing = Grounds(evaluator, points, constants, [y for y, _ in values]).standing()
-    here, elsewhere = (
-        Point(x, constants, y, matrix(problem, jacobian, y.size), aux)
-        for x, (y, aux), jacobian in zip(points, values, standing.jacobians, strict=True)
-    )
-    return Reference(here, elsewhere, standing.kind, standing.error, standing.doubt)
+    y, aux = [y for y, _ in values], [beside for _, beside in values]
+    return Ground(held, calls, points, y, value=calls.value), aux
 
 
 def _second_points(problem: Problem) -> Iterator[Tree]:
@@ -129,10 +149,3 @@ def _second_points(problem: Problem) -> Iterator[Tree]:
     for factor, point in nearby.nearer(problem.x, problem.elsewhere):
         if factor == 1 or problem.draws_elsewhere:
             yield point
-
-
-def _rounded(value: Tree, dtype: str) -> Tree:
-    def convert(leaf: Array) -> Array:
-        return leaf.astype(dtype).astype(np.float64) if leaf.dtype.kind == "f" else leaf
-
-    return tree.map_leaves(convert, value)

@@ -14,7 +14,7 @@ from jacbench.core import tree
 from jacbench.core.arrays import Array
 from jacbench.core.operators.batch_jacobian import by_sample
 from jacbench.core.operators.operator import Sizes
-from jacbench.problems.evaluator import Evaluator
+from jacbench.problems.counted_function import Calls
 from jacbench.problems.problem import Problem
 from jacbench.structure.sample_coupling import RELATIVE, coupled, told_of
 
@@ -33,16 +33,16 @@ def of_problem(problem: Problem, reference: Reference, backend: str) -> str | No
             f"in_axes says that there are {count} samples, and y has shape {y.shape}: its first "
             "axis must run over samples"
         )
-    if problem.in_axes[0] is not None:
+    if problem.in_axes[0] is not None and not reference.compared_on:
         sizes = Sizes(y.shape, problem.leaf_shapes, problem.in_axes[0])
         for point in (reference.here, reference.elsewhere):
             told = _off_diagonal(point.jacobian, sizes, max(RELATIVE, 10 * reference.error))
             if told is not None:
                 return told
-    evaluator = Evaluator(problem, backend)
+    calls = Calls(problem, backend)
     here = reference.here
     pair = coupled(
-        lambda arguments: evaluator.value(arguments[0], tuple(arguments[1:])),
+        lambda arguments: calls.value(arguments[0], tuple(arguments[1:])),
         [here.x, *here.constants],
         problem.in_axes,
         seed=problem.seed,

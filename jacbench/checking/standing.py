@@ -7,32 +7,33 @@ cannot, independent methods that agree stand, and one line says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from jacbench.backend import Target, graph_cut, registry
-from jacbench.checking import consensus, line_probes, matrix_error, whole_differences
-from jacbench.checking.claims import GOOD, Confirmation
-from jacbench.checking.differences import Differences, directions
-from jacbench.core import tree
+from jacbench.backend import graph_cut
+from jacbench.checking import matrix_error
+from jacbench.checking.evidence import line_probes, whole_differences
+from jacbench.checking.evidence.claims import GOOD, TELLS, Confirmation
+from jacbench.checking.evidence.differences import Differences, directions
+from jacbench.checking.evidence.ground import Ground
+from jacbench.checking.evidence.judgement import LIMIT, judge
+from jacbench.checking.evidence.modes import Witnesses
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError, WrongJacobianError
-from jacbench.core.tree import Tree
-from jacbench.problems.evaluator import Evaluator
+from jacbench.problems.counted_function import Calls
 
-ALONE = 1e-2
-"""What differences must be good to, if one method that they do not deny is to stand by itself."""
 NOISY = 100
-"""Sizes of the noise of y within which witnesses agree on a function that is noisy."""
+"""Sizes of the noise of y within which methods agree on a function that is noisy."""
 CHANGED = 1e-10
 """Share of ‖y‖ by which two calls at one x differ where the function is not one of x alone."""
 AGAIN = 8
 """Calls at one x at most that tell such a function."""
 MARGIN = 10
 """How many times its estimated error a Jacobian by differences may be off."""
+COMPLEX_STEP = "numpy.complex-step"
 
 
 @dataclass(frozen=True)
@@ -57,36 +58,18 @@ class Standing:
     doubt: str = ""
 
 
-class Grounds:
-    """A function at the points of its reference, and what its values say of a Jacobian.
+class Entries:
+    """Every entry of the Jacobian at both points, by each way there is, and which of them stands.
 
     Parameters
     ----------
-    evaluator
-        The function.
-    points, constants, values
-        The points, the function's constants, and its value at each point.
+    ground
+        The function at both points.
     """
 
-    def __init__(
-        self,
-        evaluator: Evaluator,
-        points: Sequence[Tree],
-        constants: tuple[Tree, ...],
-        values: Sequence[Array],
-    ) -> None:
-        self.evaluator, self.problem = evaluator, evaluator.problem
-        self.points, self.constants = points, constants
-        self.y_shape = values[0].shape
-        self.differences = [
-            Differences(
-                lambda at: evaluator.value(at, constants),
-                x,
-                y,
-                kink_distance=self.problem.kink_distance,
-            )
-            for x, y in zip(points, values, strict=True)
-        ]
+    def __init__(self, ground: Ground) -> None:
+        self.ground, self.problem = ground, ground.problem
+        self.m = ground.y[0].size
 
     def standing(self) -> Standing:
         """Return what stands.
@@ -98,47 +81,50 @@ class Grounds:
         JacbenchError
             Where what is right cannot be told.
         """
-        if self.problem.jacobian is not None:
+        problem = self.problem
+        if problem.jacobian is not None:
             return self._by_hand()
-        if self.problem.stops_gradient:
-            raise self.problem.mistake(
+        if problem.stops_gradient:
+            raise problem.mistake(
                 "it stops gradients, which no difference quotient sees: give its Jacobian as "
                 "jacobian="
             )
-        if self.problem.function is None:
-            return self._by_consensus()
-        found = self._complex_step()
-        if found is None:
-            return self._by_differences("its function takes no complex numbers")
-        return self._unless_denied("complex-step", found, "the complex step")
+        ways = self._ways()
+        if ways:
+            return self._judged(ways)
+        if problem.function is None:
+            return self._by_differences("no method of its library gives a finite Jacobian")
+        return self._by_differences("its function takes no complex numbers")
 
     # --- by hand ---
 
     def _by_hand(self) -> Standing:
-        jacobian = self.problem.jacobian
-        assert jacobian is not None  # noqa: S101 - just asked
+        problem = self.problem
+        assert problem.jacobian is not None  # noqa: S101 - just asked
         found = [
-            matrix(self.problem, jacobian(x, *self.constants), math.prod(self.y_shape))
-            for x in self.points
+            matrix(problem, problem.jacobian(x, *problem.constants), self.m)
+            for x in self.ground.points
         ]
-        if not self.problem.stops_gradient:
-            told = self._confirmed(found)
-            if told.denied:
-                raise self._odd_one_out(found)
+        if not problem.stops_gradient and self._said(found).denied:
+            raise self._odd_one_out(found)
         return Standing("analytic", 0.0, found)
 
     def _odd_one_out(self, claimed: list[Array]) -> WrongJacobianError:
         """Return the line that says where the hand-written Jacobian is wrong, and who says so."""
-        others, who = self._others()
-        told = [
-            whole_differences.confirm(d, J) for d, J in zip(self.differences, claimed, strict=True)
-        ]
+        around = [self.ground.differences(at) for at in range(2)]
+        told = [whole_differences.confirm(d, J) for d, J in zip(around, claimed, strict=True)]
         at = next((i for i, one in enumerate(told) if one.denied), 0)
-        right = others[at] if others else whole_differences.jacobian(self.differences[at])[0]
+        ways, who = self._ways(), []
+        if ways:
+            said, apart, limit = self._compared(ways)
+            believed = judge(said, agreement=apart, limit=limit).believed
+            who = [] if _differ(apart, limit) and len(believed) != 1 else [*believed]
+        right = ways[who[0]][at] if who else whole_differences.jacobian(around[at])[0]
+        names = "complex steps" if who == [COMPLEX_STEP] else " and ".join(who)
         off = np.abs(claimed[at] - right)
         row, column = (int(i) for i in np.unravel_index(int(np.argmax(off)), off.shape))
         size = float(np.linalg.norm(right)) or 1.0
-        agree = f"with which {who} agree" if others else "which no method contradicts"
+        agree = f"with which {names} agree" if who else "which no method contradicts"
         return WrongJacobianError(
             f"problem {self.problem.name!r}: its own jacobian= is the odd one out: it is "
             f"{float(np.linalg.norm(claimed[at] - right)) / size:.2g} of ‖J‖ away from differences "
@@ -147,101 +133,98 @@ class Grounds:
             "mend it, or leave it out"
         )
 
-    def _others(self) -> tuple[list[Array], str]:
-        """Return what is had without the hand-written Jacobian and is not denied, and by whom."""
-        if self.problem.function is not None:
-            found, who = self._complex_step(), "complex steps"
-        else:
-            answers = self._asked()
-            agree = answers is not None and answers.apart <= self._agree_within(answers.apart)
-            found = answers.jacobians if answers is not None and agree else None
-            who = " and ".join(answers.names) if answers is not None else ""
-        if found is None or self._confirmed(found).denied:
-            return [], ""
-        return found, who
-
     # --- by methods ---
 
-    def _complex_step(self) -> list[Array] | None:
-        problem = self.problem
-        function = problem.value_alone(problem.neutral(registry.load("numpy").xp))
-        try:
-            found = [
-                _numeric("numpy.complex-step", function, x, self.constants, self.y_shape)
-                for x in self.points
-            ]
-        except Exception:  # noqa: BLE001 - a function that takes no complex numbers
-            return None
-        return found if all(np.isfinite(one).all() for one in found) else None
+    def _ways(self) -> dict[str, list[Array]]:
+        """Return what the complex step gives at each point, or each mode of the one library."""
+        calls = self.ground.calls
+        names = calls.backend.witnesses
+        if self.problem.function is not None:
+            names = [COMPLEX_STEP]
+            calls = Calls(self.problem, "numpy")
+        return Witnesses(calls, self.ground.y[0].shape).whole(names, self.ground.points)
 
-    def _asked(self) -> consensus.Consensus | None:
-        return consensus.asked(self.evaluator, self.points, self.constants, self.y_shape)
+    def _compared(
+        self, ways: Mapping[str, list[Array]]
+    ) -> tuple[dict[str, Confirmation], float | None, float]:
+        """Return what differences say of each way, how far two are apart, and how far they may be.
 
-    def _by_consensus(self) -> Standing:
-        found = self._asked()
-        if found is None:
-            return self._by_differences("no method of its library gives a finite Jacobian")
-        limit = self._agree_within(found.apart)
-        who = " and ".join(found.names)
-        if found.apart > limit:
-            return self._by_differences(f"{who} differ by {found.apart:.1g}")
-        error = 0.0
-        if found.apart > consensus.LIMIT:
-            error = min(GOOD, max(3 * found.apart, 0.3 * limit))
-        return self._unless_denied(
-            "consensus", found.jacobians, who, error, several=len(found.names) > 1
-        )
+        Of two that are the same the first is asked, for both.
+        """
+        first, *others = ways.values()
+        said = self._said(first)
+        if not others:
+            return dict.fromkeys(ways, said), None, LIMIT
+        apart = max(map(_apart, first, others[0]))
+        limit = self._agree_within(apart)
+        if apart <= limit:
+            return dict.fromkeys(ways, said), apart, limit
+        return dict(zip(ways, (said, self._said(others[0])), strict=True)), apart, limit
 
     def _agree_within(self, apart: float) -> float:
-        """Return up to which witnesses agree; more where the function itself is noisy."""
-        if apart <= consensus.LIMIT:
-            return consensus.LIMIT
-        noise = max(_relative_noise(one) for one in self.differences)
-        if noise <= float(np.finfo(np.float64).eps) ** (2 / 3):
-            return consensus.LIMIT
+        """Return up to which two ways agree; more where the function itself is noisy."""
+        if apart <= LIMIT:
+            return LIMIT
+        noise = max(_relative_noise(self.ground.differences(at)) for at in range(2))
+        if noise <= self.ground.eps ** (2 / 3):
+            return LIMIT
         return min(GOOD, NOISY * noise)
 
-    def _unless_denied(
+    def _judged(self, ways: Mapping[str, list[Array]]) -> Standing:
+        said, apart, limit = self._compared(ways)
+        who = " and ".join(ways)
+        judgement = judge(said, agreement=apart, limit=limit, who=who)
+        believed = judgement.believed
+        if _differ(apart, limit) and len(believed) != 1:
+            # both are about as near to differences, or both are denied
+            made = self._by_differences(f"{who} differ by {apart:.1g}")
+            return self._unlike(made, ways, said)
+        if not believed:
+            why = f"differences deny what {self._named(who)} give{'' if len(ways) > 1 else 's'}"
+            made = self._unlike(self._by_differences(why), ways, said, why)
+            return replace(made, doubt=self._cut(self._named(who)))
+        error = judgement.error(apart, LIMIT, limit if limit > LIMIT else 0.0)
+        if error:
+            error = min(GOOD, max(error, 0.3 * limit))
+        kind = "complex-step" if COMPLEX_STEP in ways else "consensus"
+        doubt = self._doubt(said[believed[0]], believed) if judgement.doubt else ""
+        return Standing(kind, error, ways[believed[0]], doubt)
+
+    def _unlike(
         self,
-        kind: str,
-        found: list[Array],
-        who: str,
-        error: float = 0.0,
-        *,
-        several: bool = False,
+        made: Standing,
+        ways: Mapping[str, list[Array]],
+        said: Mapping[str, Confirmation],
+        why: str = "",
     ) -> Standing:
-        told = self._confirmed(found)
-        if told.denied:
-            why = f"differences deny what {who} give{'' if several else 's'}"
-            made = self._by_differences(why)
-            if _alike(found, made):
+        """Return ``made``; raise where what was denied would agree with it, as a whole."""
+        limit = max(made.error, matrix_error.tolerance("float64", "cpu"))
+        for name, jacobians in ways.items():
+            if said[name].denied and all(
+                matrix_error.compare(J, R, floor=matrix_error.NORMWISE).within(limit)
+                for J, R in zip(jacobians, made.jacobians, strict=True)
+            ):
+                why = why or f"differences deny what {name} gives"
                 raise self._cannot_be_told(f"{why} in rows that are small beside others")
-            return replace(made, doubt=self._cut(who))
-        if told.holds:
-            return Standing(kind, error, found)
-        why = "at a kink" if told.kink else f"good to {told.resolution:.0e} here"
-        if not several and not told.kink and told.resolution > ALONE:
+        return made
+
+    def _doubt(self, said: Confirmation, believed: Sequence[str]) -> str:
+        """Return the line on what differences cannot confirm; refuse one way that stands alone."""
+        why = "at a kink" if said.kink else f"good to {said.resolution:.0e} here"
+        who, several = self._named(" and ".join(believed)), len(believed) > 1
+        if not several and not said.kink and said.resolution > TELLS:
             raise self._cannot_be_told(
                 f"{who} alone says so, and differences of its values are {why}"
             )
-        said = f"{who} agree" if several else f"{who} alone says so"
-        return Standing(
-            kind, error, found, f"differences cannot confirm the reference, {why}: {said}"
-        )
+        agree = f"{who} agree" if several else f"{who} alone says so"
+        return f"differences cannot confirm the reference, {why}: {agree}"
+
+    def _named(self, who: str) -> str:
+        return "the complex step" if who == COMPLEX_STEP else who
 
     def _cut(self, who: str) -> str:
         """Return where the graph is cut of what ``who`` follow; empty where nothing is seen."""
-        backend, problem = self.evaluator.backend, self.problem
-
-        def put(leaf: Array) -> Any:
-            return backend.put(np.asarray(leaf), "cpu", "float64")
-
-        x, *constants = (tree.map_leaves(put, one) for one in (self.points[0], *self.constants))
-        function = problem.value_alone(problem.bound(self.evaluator.name, backend.xp))
-        try:
-            where = graph_cut.told(backend.cuts(function, x, *constants))
-        except Exception:  # noqa: BLE001 - what cannot be traced shows nothing
-            return ""
+        where = graph_cut.told(self.ground.calls.cuts(self.ground.points[0]))
         if not where:
             return ""
         return (
@@ -251,17 +234,18 @@ class Grounds:
 
     # --- by values ---
 
-    def _confirmed(self, found: Sequence[Array]) -> Confirmation:
+    def _said(self, found: Sequence[Array]) -> Confirmation:
         """Return what differences say of the Jacobian at both points: branches may differ."""
         told = Confirmation(0.0, "confirms", 0.0)
-        for differences, jacobian in zip(self.differences, found, strict=True):
-            told = told.worse(whole_differences.confirm(differences, jacobian, self.problem.seed))
+        for at, jacobian in enumerate(found):
+            around = self.ground.differences(at)
+            told = told.worse(whole_differences.confirm(around, jacobian, self.problem.seed))
             if told.denied:
                 break
         return told
 
     def _by_differences(self, why: str) -> Standing:
-        made = [whole_differences.jacobian(one) for one in self.differences]
+        made = [whole_differences.jacobian(self.ground.differences(at)) for at in range(2)]
         error = max(_share(MARGIN * off, jacobian) for jacobian, off in made)
         if not error <= GOOD:
             raise self._cannot_be_told(
@@ -272,10 +256,10 @@ class Grounds:
 
     def _cannot_be_told(self, why: str) -> JacbenchError:
         """Return the line for what nothing can tell, or that the function is not one of x alone."""
-        first = self.differences[0]
+        first = self.ground.differences(0)
         apart = 0.0
         for _ in range(AGAIN):  # a dropout of few outputs may fall the same way once
-            again = self.evaluator.value(first.x, self.constants).reshape(-1)
+            again = first.at(np.zeros(self.problem.n), 0.0)
             apart = max(apart, _share(again - first.y, first.y))
             if apart > CHANGED:
                 break
@@ -291,6 +275,16 @@ class Grounds:
         )
 
 
+def _differ(apart: float | None, limit: float) -> bool:
+    return apart is not None and apart > limit
+
+
+def _apart(one: Array, other: Array) -> float:
+    if one.shape != other.shape:
+        return math.inf
+    return matrix_error.compare(other, one).error
+
+
 def _relative_noise(differences: Differences) -> float:
     """Return how much neighbouring values scatter, relative to ‖y‖."""
     along = directions(differences.x, 0, 1)[:, 0]
@@ -300,38 +294,10 @@ def _relative_noise(differences: Differences) -> float:
         return 0.0
 
 
-def _alike(denied: Sequence[Array], standing: Standing) -> bool:
-    """Say whether what was denied would agree with what stands, as a whole."""
-    limit = max(standing.error, matrix_error.tolerance("float64", "cpu"))
-    return all(
-        matrix_error.compare(J, R, floor=matrix_error.NORMWISE).within(limit)
-        for J, R in zip(denied, standing.jacobians, strict=True)
-    )
-
-
 def _share(off: Array, jacobian: Array) -> float:
     size = float(np.linalg.norm(jacobian)) or 1.0
     found = float(np.linalg.norm(off)) / size
     return found if math.isfinite(found) else math.inf
-
-
-def _numeric(
-    name: str,
-    function: Callable[..., Array],
-    x: Tree,
-    constants: tuple[Tree, ...],
-    y_shape: tuple[int, ...],
-) -> Array:
-    target = Target(
-        function=function,
-        x=x,
-        constants=constants,
-        y_shape=y_shape,
-        device="cpu",
-        dtype="float64",
-    )
-    result: Array = registry.method(name).prepare(target).call(x)
-    return result
 
 
 def matrix(problem: Any, jacobian: Any, m: int) -> Array:

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from jacbench.backend import Backend, Method
 from jacbench.checking import matrix_error, process_state
-from jacbench.checking.checks import Refused, Settled, Trial
+from jacbench.checking.checks import Refused, Settled
 from jacbench.checking.process_state import Changes
+from jacbench.checking.product_checks import trial_of
 from jacbench.checking.reference import Reference
 from jacbench.core import redaction
 from jacbench.core.cell import Cell, CellResult, Verdict
@@ -38,19 +39,18 @@ def settle(
     reference: Reference,
     *,
     chunk_size: int | None = None,
-    trial: type[Trial] = Trial,
 ) -> Settled:
     """Prepare ``cell``, call it at two points, and say whether it is right.
 
     Nothing is raised for a fault of the method or of the function under it: that is a verdict.
-    ``trial`` holds the answers against ``reference``: its class says how.
+    Answers are held against every entry, or against products: as ``reference`` knows it.
     """
     result = at_first(cell, problem, method, reference, chunk_size)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         before = process_state.take(backend)
         try:
-            settled = trial(result, problem, backend, method, reference).run()
+            settled = trial_of(reference)(result, problem, backend, method, reference).run()
         except Refused as refusal:
             settled = Settled(
                 replace(result, verdict=refusal.verdict, reason=refusal.reason, **refusal.found)
@@ -65,6 +65,9 @@ def settle(
             reason = f"{reason}; not certain: {reference.doubt}"
         told = {**found.notes, "reference_doubt": reference.doubt}
         settled = replace(settled, result=replace(found, notes=told, reason=reason))
+    if reference.compared_on:
+        told = {**settled.result.notes, "compared_on": reference.compared_on}
+        settled = replace(settled, result=replace(settled.result, notes=told))
     if reference.unused:
         unused = [f"x{name}" for name in reference.unused]
         told = {**settled.result.notes, "zero_columns": unused}

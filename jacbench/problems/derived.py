@@ -17,7 +17,7 @@ from jacbench.core.errors import unknown
 from jacbench.core.function_types import Namespace, NativeFunction
 from jacbench.core.known_fault import KnownFault
 from jacbench.core.tree import Tree
-from jacbench.problems.evaluator import Evaluator, home
+from jacbench.problems.counted_function import Calls, home
 from jacbench.problems.fields import ProblemFields
 
 JacobianFunction = Callable[..., Array]
@@ -131,7 +131,7 @@ def _later(problem: ProblemFields, backend: str) -> NativeFunction:
 
 def outputs(problem: Problem, rows: Sequence[int]) -> Problem:
     """Return ``problem`` with only the outputs ``rows``, counted in C order, as a vector."""
-    m = Evaluator(problem, home(problem)).value(problem.x, problem.constants).size
+    m = Calls(problem, home(problem)).value(problem.x, problem.constants).size
     asked = np.asarray(rows).reshape(-1)
     inside = all(-m <= row < m for row in asked.tolist())
     if asked.dtype.kind not in "iu" or not asked.size or not inside:
@@ -222,14 +222,14 @@ def intermediates(problem: ProblemFields) -> dict[str, list[tuple[int, ...]]]:
     """Return the shapes of the values that ``problem`` passes through ``tap``, by name."""
     if not problem.tapped:
         return {}
-    evaluator = Evaluator(problem, home(problem))
+    calls = Calls(problem, home(problem))
     found: dict[str, list[tuple[int, ...]]] = {}
 
     def record(name: str, value: Any) -> Any:
         found.setdefault(name, []).append(tuple(value.shape))
         return value
 
-    evaluator.value(problem.x, problem.constants, tap=record)
+    calls.value(problem.x, problem.constants, tap=record)
     return found
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from jacbench.backend import Backend, registry
+from jacbench.backend import registry
 from jacbench.core import tree
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError
 from jacbench.problems.checked_value import evaluate
+from jacbench.problems.counted_function import exactly, held_in
 from jacbench.problems.problem import Problem
 
 OTHER = 1e-3
@@ -93,7 +93,7 @@ def of(
     lifts = registry.load(backend).lifting() is not None
     off = None
     if dtype == "float32" and narrows(backend):
-        off = _another_function(problem, backend, device)
+        off = another_function(problem, backend, device)
     if off is not None:
         notes.append(
             f"with jax_enable_x64 on it is another function (its value is {off:.1g} of ‖y‖ away, "
@@ -157,29 +157,17 @@ def value_of(
         return evaluate(problem.name, loaded, lambda: function(x, *constants))
 
 
-@contextlib.contextmanager
-def exactly(backend: Backend, *, lifted: bool) -> Iterator[None]:
-    """Return a context in which the library keeps float64 throughout.
-
-    Parameters
-    ----------
-    lifted
-        True: also of what the function holds in float32, see
-        :meth:`jacbench.backend.Backend.lifting`.
-    """
-    lifting = backend.lifting() if lifted else None
-    with backend.precise(), lifting or contextlib.nullcontext():
-        yield
-
-
-def _another_function(problem: Problem, backend: str, device: str) -> float | None:
+def another_function(problem: Problem, backend: str, device: str) -> float | None:
     """Return how far float64 takes the value from the user's own, beyond float32's rounding.
 
     None where it does not, or where there is no value to compare. At an x that both can hold, for
     an x of float32 and of float64: what draws random numbers draws others in either.
     """
-    held = replace(problem, x=tree.map_leaves(_held, problem.x))
-    own = value_of(held, backend, device, "float32", exact=False).astype(np.float64)
+    held = held_in(problem, "float32")
+    try:
+        own = value_of(held, backend, device, "float32", exact=False).astype(np.float64)
+    except JacbenchError:
+        return None
     for dtype in ("float32", "float64"):
         try:
             other = value_of(held, backend, device, dtype, exact=True)
@@ -191,11 +179,6 @@ def _another_function(problem: Problem, backend: str, device: str) -> float | No
         if off > OTHER:
             return off
     return None
-
-
-def _held(leaf: Array) -> Array:
-    """Return what float32 can hold of an array of floats."""
-    return leaf.astype(np.float32).astype(leaf.dtype) if leaf.dtype.kind == "f" else leaf
 
 
 def _works(value: Any, dtype: str, **how: Any) -> bool:

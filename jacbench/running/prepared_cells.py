@@ -14,6 +14,7 @@ from jacbench.backend import Backend, Method, Native, Target, registry
 from jacbench.checking import process_state, recheck, sample_independence
 from jacbench.checking.checks import Settled
 from jacbench.checking.new_points import NewPoints
+from jacbench.checking.product_reference import OPERATORS, reference_by_products
 from jacbench.checking.reference import Reference, outputs, reference
 from jacbench.checking.verdict import failed, guarded, out_of_memory, refused, settle
 from jacbench.core import operators, redaction
@@ -23,7 +24,7 @@ from jacbench.core.errors import JacbenchError, MissingError
 from jacbench.core.operators.operator import Sizes
 from jacbench.measuring import memory
 from jacbench.measuring import threads as environment
-from jacbench.problems.evaluator import home
+from jacbench.problems.counted_function import home
 from jacbench.problems.problem import Problem
 from jacbench.results import source_hash
 from jacbench.running import as_set
@@ -85,8 +86,8 @@ class Harness:
         self.settings: dict[str, dict[str, Any]] = {}
         self.settled: dict[Cell, Settled] = {}
         self._warm: set[tuple[str, str]] = set()
-        self._references: dict[tuple[str, str, str], Reference | JacbenchError] = {}
-        self._points: dict[tuple[str, str, str], NewPoints] = {}
+        self._references: dict[tuple[str, str, str, bool], Reference | JacbenchError] = {}
+        self._points: dict[tuple[str, str, str, bool], NewPoints] = {}
         self._interactions: dict[tuple[str, str, str], str | None] = {}
         self._outputs: dict[tuple[str, str], int] = {}
         self._hashes: dict[str, str | None] = {}
@@ -147,12 +148,12 @@ class Harness:
         return self.settled[cell].result
 
     def _new_points(self, cell: Cell, known: Reference) -> NewPoints:
-        problem, where = self.problem(cell.problem), home(self.problem(cell.problem), cell.backend)
-        key = problem.name, cell.dtype, where
+        problem, whole = self.problem(cell.problem), not known.compared_on
+        where = home(problem, cell.backend) if whole else cell.backend
+        key = problem.name, cell.dtype, where, whole
 
         def rightly(moved: Problem) -> Reference:
-            with registry.load(where).precise():
-                return reference(moved, cell.dtype, where)
+            return self._rightly(moved, cell.dtype, where, whole=whole)
 
         if key not in self._points:
             self._points[key] = NewPoints(problem, known, rightly, cell.dtype)
@@ -193,9 +194,9 @@ class Harness:
                 return Settled(replace(known, verdict=Verdict.UNSUPPORTED, reason=another))
             m = self._output_count(problem, cell)
             too_large = guarded(result, problem, m, self.limits.memory_bytes)
-            if too_large is not None:
+            if too_large is not None and cell.operator not in OPERATORS:
                 return Settled(too_large)
-            reference = self._reference(problem, cell)
+            reference = self._reference(problem, cell, whole=too_large is None)
             reason = self._interaction(problem, cell, reference)
             if reason is not None:
                 known = replace(result, n=problem.n, m=m)
@@ -247,23 +248,29 @@ class Harness:
         return backend
 
     def reference_jacobian(self, cell: Cell) -> Array:
-        """Return the (m, n) Jacobian that a settled ``cell`` was held against, at its point."""
-        return self._reference(self.problem(cell.problem), cell).here.jacobian
+        """Return the Jacobian, or its products, that a cell that agrees was held against, at x."""
+        trial = self.settled[cell].trial
+        assert trial is not None  # noqa: S101 - asked only of who agrees
+        return trial.reference.here.jacobian
 
-    def _reference(self, problem: Problem, cell: Cell) -> Reference:
-        where = home(problem, cell.backend)
-        key = problem.name, cell.dtype, where
+    def _reference(self, problem: Problem, cell: Cell, *, whole: bool) -> Reference:
+        """Return what is right: every entry, or products where the matrix is too large to hold."""
+        where = home(problem, cell.backend) if whole else cell.backend
+        key = problem.name, cell.dtype, where, whole
         if key not in self._references:
             self.backend(where)
             try:
-                with registry.load(where).precise():
-                    self._references[key] = reference(problem, cell.dtype, where)
+                self._references[key] = self._rightly(problem, cell.dtype, where, whole=whole)
             except JacbenchError as exc:  # the same line for every method, computed once
                 self._references[key] = exc
         found = self._references[key]
         if isinstance(found, JacbenchError):
             raise found
         return found
+
+    def _rightly(self, problem: Problem, dtype: str, where: str, *, whole: bool) -> Reference:
+        with registry.load(where).precise():
+            return (reference if whole else reference_by_products)(problem, dtype, where)
 
     def _interaction(self, problem: Problem, cell: Cell, reference: Reference) -> str | None:
         """Return why there is no Jacobian per sample, or None; asked once for all methods."""

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from jacbench import problems
-from jacbench.checking import whole_differences
-from jacbench.checking.differences import Differences
+from jacbench.checking.evidence import whole_differences
+from jacbench.checking.evidence.differences import Differences
 from jacbench.checking.reference import outputs, reference
 from jacbench.core.errors import JacbenchError
-from jacbench.problems.evaluator import Evaluator
+from jacbench.problems.counted_function import Calls
 from jacbench.problems.problem import Problem
 
 A = np.array([[1.0, -2.0, 0.5], [0.3, 0.7, -1.1]])
@@ -120,11 +120,11 @@ def test_a_direction_in_which_the_product_nearly_cancels_confirms_all_the_same()
 
 
 def test_what_is_wrong_in_one_entry_is_not_confirmed() -> None:
-    evaluator = Evaluator(make(smooth), "numpy")
+    calls = Calls(make(smooth), "numpy")
     right = exact(X, A)
     wrong = right.copy()
     wrong[1, 2] += 1e-6
-    around = Differences(lambda x: evaluator.value(x, (A,)), X, np.tanh(A @ X))
+    around = Differences(lambda x: calls.value(x, (A,)), X, np.tanh(A @ X))
     assert whole_differences.confirm(around, right).holds
     for J in (wrong, 0 * right, 2 * right, right[::-1], right * np.nan):
         told = whole_differences.confirm(around, J)

@@ -12,9 +12,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacbench.checking import whole_differences
-from jacbench.checking.claims import SOLVED, TELLS, Claim
-from jacbench.checking.differences import Differences, directions
+from jacbench.checking.evidence import whole_differences
+from jacbench.checking.evidence.claims import SOLVED, TELLS, Claim
+from jacbench.checking.evidence.differences import Differences, directions
 from jacbench.core.arrays import Array
 
 SHAPES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {

@@ -12,7 +12,7 @@ agreement(
     "if not finite.all():",
     "if not finite.any():",
     "tests/checking/test_matrix_error.py",
-    "tests/picking/reference/test_random_products.py",
+    "tests/checking/test_random_products.py",
 )
 agreement(
     "squares of large entries overflow",
@@ -234,12 +234,13 @@ state(
     "            yield name\n",
 )
 
-reference = CHECKING.of("jacbench/checking/reference.py", "tests/checking/test_reference.py")
-reference(
+held = CHECKING.of("jacbench/problems/counted_function.py", "tests/checking/test_reference.py")
+held(
     "the points are not rounded to what float32 holds",
     'return leaf.astype(dtype).astype(np.float64) if leaf.dtype.kind == "f" else leaf',
     "return leaf",
 )
+reference = CHECKING.of("jacbench/checking/reference.py", "tests/checking/test_reference.py")
 reference(
     "a second point that was given is moved",
     "if factor == 1 or problem.draws_elsewhere:",
@@ -250,45 +251,53 @@ reference(
 standing = CHECKING.of("jacbench/checking/standing.py", "tests/checking/test_standing.py")
 standing(
     "a hand-written Jacobian is taken as it is",
-    "if told.denied:\n                raise",
-    "if False:\n                raise",
+    "if not problem.stops_gradient and self._said(found).denied:",
+    "if False:",
 )
 standing(
     "a reference is confirmed at x alone",
-    "zip(self.differences, found, strict=True):\n            told",
-    "list(zip(self.differences, found, strict=True))[:1]:\n            told",
+    "for at, jacobian in enumerate(found):",
+    "for at, jacobian in enumerate(found[:1]):",
 )
 standing(
     "what stops gradients is held against differences",
-    "if not self.problem.stops_gradient:",
-    "if True:",
+    "if not problem.stops_gradient and self._said(found).denied:",
+    "if self._said(found).denied:",
 )
 standing(
     "one witness is enough where two differ",
-    "if found.apart > limit:",
+    "if _differ(apart, limit) and len(believed) != 1:",
     "if False:",
     "tests/checking/test_consensus.py",
 )
 standing(
     "methods outrank differences",
-    "if told.denied:\n            why = ",
-    "if False:\n            why = ",
+    "        if not believed:\n",
+    "        believed = (*ways,)\n        if not believed:\n",
+)
+standing(
+    "what was denied agrees with what stands",
+    "if said[name].denied and all(",
+    "if False and all(",
 )
 standing("what nothing can tell stands", "if not error <= GOOD:", "if False:")
 standing(
     "noise of the function is a fault of its methods",
     "return min(GOOD, NOISY * noise)",
-    "return consensus.LIMIT",
+    "return LIMIT",
 )
 standing(
     "one method stands alone where differences cannot tell",
-    "if not several and not told.kink and told.resolution > ALONE:",
+    "if not several and not said.kink and said.resolution > TELLS:",
     "if False:",
 )
 
-PRODUCTS, WHOLE = "tests/checking/test_differences.py", "tests/checking/test_whole_differences.py"
+PRODUCTS, WHOLE = (
+    "tests/checking/evidence/test_differences.py",
+    "tests/checking/evidence/test_whole_differences.py",
+)
 
-claims = CHECKING.of("jacbench/checking/claims.py", PRODUCTS, WHOLE)
+claims = CHECKING.of("jacbench/checking/evidence/claims.py", PRODUCTS, WHOLE)
 claims(
     "what holds at one point holds at both",
     "min((self.verdict, other.verdict), key=order.index)",
@@ -336,7 +345,7 @@ claims(
     f"{WHOLE}::test_a_zero_is_confirmed_where_values_do_not_move_or_move_by_their_square",
 )
 
-slopes = CHECKING.of("jacbench/checking/slopes.py", PRODUCTS, WHOLE)
+slopes = CHECKING.of("jacbench/checking/evidence/slopes.py", PRODUCTS, WHOLE)
 slopes("values have no rounding", "+ ROUNDINGS * self.rounding +", "+ 0 * self.rounding +")
 slopes("a kink says nothing of the resolution", "+ 1.05 * self.kink", "+ 0 * self.kink", WHOLE)
 slopes(
@@ -346,7 +355,7 @@ slopes(
     f"{WHOLE}::test_a_zero_is_confirmed_where_values_do_not_move_or_move_by_their_square",
 )
 
-differences = CHECKING.of("jacbench/checking/differences.py", PRODUCTS, WHOLE)
+differences = CHECKING.of("jacbench/checking/evidence/differences.py", PRODUCTS, WHOLE)
 differences(
     "the noise of values is their rounding alone",
     "found = np.maximum(found, NOISES * seen)",
@@ -372,7 +381,7 @@ differences(
     f"{WHOLE}::test_a_kink_near_by_is_not_stepped_over",
 )
 
-whole = CHECKING.of("jacbench/checking/whole_differences.py", WHOLE)
+whole = CHECKING.of("jacbench/checking/evidence/whole_differences.py", WHOLE)
 whole(
     "inputs of all scales are moved together",
     "decade = np.floor(np.log10(units) / DECADES)",
@@ -393,14 +402,15 @@ nearby(
 nearby("an entry may change its sign", "FARTHEST = 5.0", "FARTHEST = 50.0")
 nearby("the second point is x", "SHARE = 0.1", "SHARE = 0.0")
 
-consensus = CHECKING.of("jacbench/checking/consensus.py", "tests/checking/test_consensus.py")
-consensus(
+limits = CHECKING.of("jacbench/checking/evidence/judgement.py", "tests/checking/test_consensus.py")
+limits(
     "witnesses agree from afar",
     "LIMIT = 1e-11",
     "LIMIT = 1e-3",
     "tests/checking/test_consensus.py::test_witnesses_may_differ_by_rounding_alone",
 )
-consensus(
+witnesses = CHECKING.of("jacbench/checking/evidence/modes.py", "tests/checking/test_consensus.py")
+witnesses(
     "a witness that is not finite is heard",
     "if all(np.isfinite(one).all() for one in found):",
     "if True:",

@@ -8,7 +8,7 @@ PICKING = Mutations()
 
 
 judgement = PICKING.of(
-    "jacbench/picking/reference/judgement.py", "tests/picking/reference/test_judgement.py"
+    "jacbench/checking/evidence/judgement.py", "tests/checking/evidence/test_judgement.py"
 )
 judgement(
     "two modes agree whatever they say",
@@ -17,13 +17,13 @@ judgement(
 )
 judgement(
     "two modes that agree are believed against differences",
-    "    if agree:\n        return _refused(",
-    "    if agree:\n        return _believed(",
+    "    if agree:\n        return Judgement(\n            refused=",
+    "    if agree:\n        return Judgement(\n            (*ways,), doubt=",
 )
 judgement(
     "of two that agree the one that is confirmed confirms the other",
-    'worst = modes["forward"].worse(modes["reverse"])',
-    "worst = min(modes.values(), key=lambda said: said.error)",
+    "ways = dict.fromkeys(ways, first.worse(second))",
+    "ways = dict.fromkeys(ways, min(first, second, key=lambda said: said.error))",
 )
 judgement(
     "what differences cannot tell is confirmed",
@@ -32,12 +32,18 @@ judgement(
 )
 judgement(
     "the better of two modes confirms both",
-    "confirmed=max(said.error for said in near.values())",
-    "confirmed=min(said.error for said in near.values())",
+    "confirmed=max(near.values())",
+    "confirmed=min(near.values())",
+)
+judgement(
+    "what was disbelieved widens the tolerance",
+    "if len(self.believed) > 1 and agreement is not None:",
+    "if agreement is not None:",
+    "tests/picking/reference/test_choice.py::test_how_far_one_that_is_disbelieved_is_away_widens_no_tolerance",
 )
 
 products = PICKING.of(
-    "jacbench/picking/reference/mode_products.py", "tests/picking/reference/test_mode_products.py"
+    "jacbench/checking/evidence/mode_products.py", "tests/checking/evidence/test_mode_products.py"
 )
 products(
     "two modes agree in the mean over the points",
@@ -51,27 +57,24 @@ products(
 )
 
 by_products = PICKING.of(
-    "jacbench/picking/reference/random_products.py",
-    "tests/picking/reference/test_random_products.py",
+    "jacbench/checking/random_products.py",
+    "tests/checking/test_random_products.py",
 )
 by_products(
     "the better of both sides counts",
     "larger = max(sides, key=lambda side: side.error)",
     "larger = min(sides, key=lambda side: side.error)",
 )
-right = PICKING.of("jacbench/picking/reference/choice.py", "tests/picking/reference/test_choice.py")
-right(
-    "what was disbelieved widens the tolerance",
-    "if judgement.forward and judgement.reverse and apart is not None:",
-    "if apart is not None:",
-    "tests/picking/reference/test_choice.py::test_how_far_one_that_is_disbelieved_is_away_widens_no_tolerance",
+by_believed = PICKING.of(
+    "jacbench/checking/product_reference.py", "tests/picking/reference/test_choice.py"
 )
-right(
+by_believed(
     "evidence is evidence however weak",
-    "if not good_to <= TELLS:",
+    "if not good_to <= least:",
     "if False:",
     "tests/picking/reference/test_choice.py::test_where_two_modes_agree_to_little_nothing_is_picked",
 )
+right = PICKING.of("jacbench/picking/reference/choice.py", "tests/picking/reference/test_choice.py")
 right(
     "nothing is small enough to be compared by entries",
     "SMALL = 2_000_000",
@@ -85,7 +88,9 @@ right(
     "tests/picking/reference/test_choice.py::test_a_large_jacobian_is_not_compared_entry_by_entry",
 )
 
-probes = PICKING.of("jacbench/checking/line_probes.py", "tests/checking/test_line_probes.py")
+probes = PICKING.of(
+    "jacbench/checking/evidence/line_probes.py", "tests/checking/evidence/test_line_probes.py"
+)
 probes("a jump is a kink", "if gaps[1] > 4 * gaps[0] else", "if False else")
 probes(
     "one step tells a kink from curvature",
@@ -96,7 +101,11 @@ probes(
 calls = PICKING.of(
     "jacbench/problems/counted_function.py", "tests/problems/test_counted_function.py"
 )
-calls("a function may change its input", "if not np.array_equal(was, now):", "if False:")
+calls(
+    "a function may write into its argument",
+    'if not np.array_equal(was, now, equal_nan=was.dtype.kind == "f"):',
+    "if False:",
+)
 
 race = PICKING.of("jacbench/picking/racing/race.py", "tests/picking/racing/test_race.py")
 race(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jacbench.checking import matrix_error
+from jacbench.checking.random_products import ByProducts
 from jacbench.picking.examining.examination import examine
-from jacbench.picking.reference.assessed import Truth
-from jacbench.picking.reference.evidence import truth
+from jacbench.picking.reference.evidence import Truth, truth
 from tests.picking.planted import A, X, configured, subject
 
 BACKENDS = ("torch", "jax", "autograd")
@@ -28,6 +29,14 @@ def gathered(f: Callable[..., Any], x: Any = X, **options: Any) -> Truth:
     asked = subject(f, x, **options)
     backend = asked.backends[0]
     return truth(asked, backend, examine(asked, backend))
+
+
+def off(found: Truth, J: np.ndarray) -> float:
+    """Return the normwise error of a Jacobian at x, or what products see of it."""
+    known = found.reference
+    if isinstance(known, ByProducts):
+        return known.distance(J).error
+    return matrix_error.compare(J, known.here.jacobian).error
 
 
 def of(backend: str, **options: Any) -> Truth:

@@ -13,7 +13,7 @@ from jacbench.backend.user_code import Spelling
 from jacbench.core.errors import JacbenchError
 from jacbench.picking.loading import subject
 from jacbench.picking.loading.subject import Subject
-from jacbench.problems.evaluator import Evaluator
+from jacbench.problems.counted_function import Calls
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
@@ -57,7 +57,7 @@ def pasted(spelling: Spelling, **scope: Any) -> tuple[Any, Any]:
 def evaluated(found: Subject, backend: str | None = None) -> np.ndarray:
     problem, name = found.problem, backend or found.backends[0]
     with registry.load(name).precise():
-        return Evaluator(problem, name).value(problem.x, problem.constants)
+        return Calls(problem, name).value(problem.x, problem.constants)
 
 
 def torch_f(x: Any) -> Any:

@@ -110,6 +110,6 @@ def test_a_function_that_writes_into_its_input_is_told() -> None:
 
     problem = Problem(name="f", native={"numpy": writes}, x=np.array([1.0, 2.0]))
     made = Calls(problem, "numpy", dtype="float64", device="cpu")
-    with pytest.raises(JacbenchError, match="f: its function changes its input: x is "):
+    with pytest.raises(JacbenchError, match="f: its function writes into its argument: x is "):
         made.watched(problem.x)
     assert np.array_equal(problem.x, [1.0, 2.0])

@@ -19,7 +19,7 @@ from jacbench.core.cell import Cell, CellResult, Verdict
 from jacbench.core.errors import JacbenchError
 from jacbench.core.function_types import untapped
 from jacbench.core.known_fault import KnownFault
-from jacbench.problems.evaluator import Evaluator
+from jacbench.problems.counted_function import Calls
 from jacbench.problems.problem import Problem
 from jacbench.running.prepared_cells import Harness, Limits
 
@@ -56,7 +56,7 @@ def blocks(problem: Problem) -> dict[str, np.ndarray]:
 
 
 def value(problem: Problem) -> np.ndarray:
-    return Evaluator(problem, "numpy").value(problem.x, problem.constants)
+    return Calls(problem, "numpy").value(problem.x, problem.constants)
 
 
 def settled(problem: Problem, method: str, operator: str = "jacobian", **limits: Any) -> CellResult:
@@ -209,7 +209,7 @@ def test_what_stands_beside_the_outputs_stays_whole() -> None:
     problem = Problem(name="aux", function=function, x=np.array([1.0, 2.0, 3.0]), has_aux=True)
     some = problem.outputs([2, 0])
     assert np.array_equal(matrix(some), [[0, 0, 6], [2, 0, 0]])
-    y, aux = Evaluator(some, "numpy").value_and_aux(some.x, some.constants)
+    y, aux = Calls(some, "numpy").value_and_aux(some.x, some.constants)
     assert y.tolist() == [9, 1]
     assert aux["twice"].tolist() == [2, 4, 6]
     for method in ("torch.func.jacrev-aux", "autograd.value-and-vjp-loop"):

@@ -19,7 +19,7 @@ from jacbench.checking.checks import Settled
 from jacbench.checking.new_points import NewPoints
 from jacbench.checking.reference import Reference
 from jacbench.checking.sample_independence import batch_size as samples_of
-from jacbench.checking.verdict import guarded, refused
+from jacbench.checking.verdict import guarded, refused, settle
 from jacbench.core import redaction, tree
 from jacbench.core.cell import Cell, CellResult, Verdict
 from jacbench.core.errors import JacbenchError
@@ -33,7 +33,7 @@ from jacbench.picking.examining import examination
 from jacbench.picking.examining.examination import Examination
 from jacbench.picking.loading.subject import Subject
 from jacbench.picking.reference import evidence
-from jacbench.picking.reference.assessed import Truth, settle_large
+from jacbench.picking.reference.evidence import Truth
 from jacbench.problems.counted_function import Calls
 from jacbench.problems.problem import Problem
 from jacbench.running.prepared_cells import Harness, Limits
@@ -262,14 +262,13 @@ class LocalBench:
             large = guarded(result, problem, m, self._memory_bytes)
             if large is not None:
                 return Settled(large)
-        return settle_large(
+        return settle(
             cell,
             problem,
             self._library,
             method,
-            self._truth,
+            self._truth.reference,
             chunk_size=candidate.chunk_size,
-            memory_bytes=self._memory_bytes,
         )
 
     def ready(self, candidate: Candidate) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jacbench.checking import line_probes
+from jacbench.checking.evidence import line_probes
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError
 from jacbench.core.nearby import between, flat, like, units

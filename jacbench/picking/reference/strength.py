@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jacbench.checking.evidence.judgement import Judgement
+from jacbench.checking.evidence.mode_products import Products
+from jacbench.checking.random_products import ByProducts
 from jacbench.checking.reference import Reference
-from jacbench.picking.reference.judgement import Judgement
-from jacbench.picking.reference.mode_products import Products
-from jacbench.picking.reference.random_products import ByProducts
 
 _BY_HAND = {"analytic": "the hand-written Jacobian", "complex-step": "the complex step"}
 
@@ -50,7 +50,7 @@ def told(
     if judgement.refused:
         return f"the hand-written Jacobian alone: {judgement.refused}"
     vectors = f"{found.count} random {{}}{'s' * (found.count > 1)}"
-    believed = judgement.forward or judgement.reverse
+    believed = judgement.believed
     if not believed:
         line = _without_modes(found, judgement, right, reasons)
     else:
@@ -58,7 +58,7 @@ def told(
         if judgement.doubt:
             line += f", but {judgement.doubt}"
         elif judgement.confirmed is not None:
-            both = judgement.forward and judgement.reverse
+            both = len(believed) > 1
             line += (
                 f" and differences in {vectors.format('direction')} confirm "
                 f"{'them' if both else 'it'} to {_figure(judgement.confirmed)}"
@@ -76,7 +76,7 @@ def told(
     if lifted:
         line += "; its float32 constants were lifted to float64 for the reference"
     if isinstance(right, ByProducts):
-        side = "either side" if judgement.forward and judgement.reverse else "one side"
+        side = "either side" if len(believed) > 1 else "one side"
         line += f"; answers are held against it on {vectors.format('product')} from {side}"
     return f"{line}; less was asked than usual, as {spared}" if spared else line
 
@@ -105,13 +105,13 @@ def _by_modes(
     reasons: Sequence[str],
 ) -> str:
     first = f"{_BY_HAND[right.kind]} is right; " if right.kind in _BY_HAND else ""
-    if judgement.forward and judgement.reverse:
+    if len(judgement.believed) > 1:
         independent = "independent " if set(found.names) <= set(witnesses) else ""
         agree = f"agree to {_figure(found.agreement or 0.0)}"
         if found.rounded:
             agree = "give zeros, but for rounding,"
         return f"{first}two {independent}methods in {precision} ({', '.join(found.names)}) {agree}"
-    name = found.forward if judgement.forward else found.reverse
+    name = found.forward if "forward" in judgement.believed else found.reverse
     alone = f"{first}one method in {precision} ({name})"
     if _disbelieved(found, judgement) or not reasons:
         return alone
@@ -120,9 +120,9 @@ def _by_modes(
 
 def _disbelieved(found: Products, judgement: Judgement) -> str:
     """Return the mode that answered and is not believed; empty where there is none."""
-    if judgement.forward and judgement.reverse:
+    if len(judgement.believed) > 1:
         return ""
-    return found.reverse if judgement.forward else found.forward
+    return found.reverse if "forward" in judgement.believed else found.forward
 
 
 def _figure(error: float) -> str:

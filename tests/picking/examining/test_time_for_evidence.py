@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
+from jacbench.checking import gathering
+from jacbench.checking.evidence.modes import Witnesses
 from jacbench.measuring import deadline
 from jacbench.picking.examining import smoothness
 from jacbench.picking.examining.examination import examine
-from jacbench.picking.reference import choice, evidence
+from jacbench.picking.reference import choice
 from jacbench.picking.reference.evidence import truth
-from jacbench.picking.reference.modes import Witnesses
 from jacbench.problems import counted_function
-from tests.picking.gathering import (
-    exact,
-)
+from tests.picking.gathering import exact, off
 from tests.picking.planted import A, X, subject
 
 anp = pytest.importorskip("autograd.numpy")
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWar
 def slow(monkeypatch: pytest.MonkeyPatch, call_s: float) -> tuple[Callable[[Any], Any], list[Any]]:
     """Return a function that takes so long by a clock that only its calls move, and its calls."""
     clock = Clock()
-    for module in (deadline, counted_function, smoothness, evidence, choice):
+    for module in (deadline, counted_function, smoothness, gathering, choice):
         monkeypatch.setattr(module, "time", clock)
     seen: list[Any] = []
 
@@ -60,9 +59,9 @@ def test_evidence_keeps_to_its_share(
     found = truth(asked, "autograd", examine(asked, "autograd", time_limit_s=10.0))
     assert len(seen) <= most
     # something else than the first method confirms it all the same
-    assert found.agreement is not None or found.confirmed is not None
-    assert found.error(exact(X)) < 1e-14
-    assert found.error(exact(X) * 1.001) > 1e-4
+    assert found.products.agreement is not None or found.judgement.confirmed is not None
+    assert off(found, exact(X)) < 1e-14
+    assert off(found, exact(X) * 1.001) > 1e-4
     assert ("as one call takes" in found.told) == (call_s > 0.05)
 
 
@@ -87,7 +86,7 @@ def test_without_a_limit_nothing_is_left_out(monkeypatch: pytest.MonkeyPatch) ->
     f, _ = slow(monkeypatch, 3.0)
     asked = subject(f)
     found = truth(asked, "autograd", examine(asked, "autograd"))
-    assert len(found.witnesses) == 2
+    assert len(found.products.names) == 2
     assert "3 random directions" in found.told
     assert "less was asked" not in found.told
 
@@ -105,7 +104,7 @@ def test_a_wrong_rule_is_found_in_no_time_too(monkeypatch: pytest.MonkeyPatch) -
     asked = subject(wrong)
     found = truth(asked, "autograd", examine(asked, "autograd", time_limit_s=10.0))
     assert found.reference.kind == "central-difference"
-    assert found.error(exact(X)) < 1e-6
+    assert off(found, exact(X)) < 1e-6
 
 
 def test_where_the_reverse_mode_cannot_the_forward_mode_is_asked(
@@ -117,8 +116,8 @@ def test_where_the_reverse_mode_cannot_the_forward_mode_is_asked(
     # the reverse mode comes to nothing
     monkeypatch.setattr(Witnesses, "reverse", lambda *_: ("", []))
     found = truth(asked, "autograd", looked)
-    assert found.witnesses == ("autograd.jvp",)
-    assert found.confirmed is not None
+    assert found.products.names == ("autograd.jvp",)
+    assert found.judgement.confirmed is not None
 
 
 def test_two_modes_that_agree_can_do_without_differences(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,5 +131,5 @@ def test_two_modes_that_agree_can_do_without_differences(monkeypatch: pytest.Mon
     looked = examine(asked, "autograd", time_limit_s=10.0)
     monkeypatch.setattr(Witnesses, "forward", long)
     found = truth(asked, "autograd", looked)
-    assert (len(found.witnesses), found.confirmed) == (2, None)
+    assert (len(found.products.names), found.judgement.confirmed) == (2, None)
     assert "differences were not asked: there was no time for them" in found.told

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacbench.checking import whole_differences
-from jacbench.checking.claims import Confirmation
-from jacbench.checking.differences import Differences
+from jacbench.checking.evidence import whole_differences
+from jacbench.checking.evidence.claims import Confirmation
+from jacbench.checking.evidence.differences import Differences
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError
 

@@ -24,8 +24,6 @@ from jacbench.core.operators.operator import Sizes
 if TYPE_CHECKING:
     import scipy.sparse
 
-DIRECTIONS = 3
-"""Random vectors on either side, where time allows as many."""
 _BLOCK = 1 << 22
 """Entries of a matrix that are converted to float64 at a time."""
 
@@ -162,6 +160,11 @@ class ByProducts(Reference):
         """The number of random vectors a side."""
         here = _probed(self.here)
         return max(int(here.tangents.shape[1]), len(here.cotangents))
+
+    @property
+    def compared_on(self) -> str:
+        """How many products there are."""
+        return f"{self.count} random product{'s' * (self.count > 1)} a side"
 
     @functools.cached_property
     def unused(self) -> list[str]:

@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from jacbench.checking import claims as said
-from jacbench.checking import line_probes
-from jacbench.checking.claims import FLOOR, GOOD, TELLS, Claim, Confirmation, Demands
-from jacbench.checking.slopes import Line, Slopes, finer, hidden, side_by_side
+from jacbench.checking.evidence import claims as said
+from jacbench.checking.evidence import line_probes
+from jacbench.checking.evidence.claims import FLOOR, GOOD, TELLS, Claim, Confirmation, Demands
+from jacbench.checking.evidence.slopes import Line, Slopes, finer, hidden, side_by_side
 from jacbench.core import nearby
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from jacbench.checking import line_probes
-from jacbench.checking.line_probes import Sides
+from jacbench.checking.evidence import line_probes
+from jacbench.checking.evidence.line_probes import Sides
 from jacbench.core.errors import JacbenchError
 
 EPS = float(np.finfo(np.float64).eps)

@@ -10,7 +10,7 @@ import pytest
 from jacbench.core.cell import Cell, Verdict
 from jacbench.core.errors import JacbenchError
 from jacbench.core.function_types import untapped
-from jacbench.problems.evaluator import Evaluator, home
+from jacbench.problems.counted_function import Calls, home
 from jacbench.problems.problem import Problem
 from jacbench.running.prepared_cells import Harness, Limits
 
@@ -52,26 +52,26 @@ NATIVE = {"torch": in_torch, "jax": in_jax}
 @pytest.mark.parametrize("native", [{}, NATIVE])
 def test_every_library_gives_the_same_float64_numbers(backend: str, native: Any) -> None:
     pytest.importorskip(backend)
-    evaluator = Evaluator(make(native=native), backend)
-    evaluator.backend.configure(1)  # JAX would compute in float32
-    y = evaluator.value(X, (C,))
+    calls = Calls(make(native=native), backend)
+    calls.backend.configure(1)  # JAX would compute in float32
+    y = calls.value(X, (C,))
     assert type(y) is np.ndarray
     assert y.dtype == np.float64
     assert np.allclose(y, by_hand(X, C), rtol=1e-15)
-    assert np.array_equal(evaluator(X, C), y)
+    assert np.array_equal(calls.value(X), y)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch", "autograd"])
 def test_taps_see_and_change_what_passes(backend: str) -> None:
     pytest.importorskip(backend)
-    evaluator = Evaluator(make(), backend)
+    calls = Calls(make(), backend)
     seen = {}
 
     def tap(name: str, value: Any) -> Any:
-        seen[name] = evaluator.backend.to_numpy(value)
+        seen[name] = calls.backend.to_numpy(value)
         return 0 * value
 
-    y = evaluator.value(X, (C,), tap=tap)
+    y = calls.value(X, (C,), tap=tap)
     assert np.allclose(seen["z"], X["w"][C[1]] * C[0])
     assert np.array_equal(y, np.full(2, 0.9))
 
@@ -84,9 +84,9 @@ def test_the_reference_s_home_is_numpy_wherever_the_function_is_neutral() -> Non
 
 def test_a_native_form_for_numpy_is_used_where_there_is_no_other() -> None:
     alone = make(function=None, native={"numpy": by_hand}, tapped=False)
-    assert np.array_equal(Evaluator(alone, "numpy").value(X, (C,)), by_hand(X, C))
+    assert np.array_equal(Calls(alone, "numpy").value(X, (C,)), by_hand(X, C))
     beside = make(native={"numpy": lambda x, c: 0 * by_hand(x, c)}, tapped=False)
-    assert np.array_equal(Evaluator(beside, "numpy").value(X, (C,)), by_hand(X, C))
+    assert np.array_equal(Calls(beside, "numpy").value(X, (C,)), by_hand(X, C))
     own = Harness(1, Limits(), {"mine": alone}, verify_pins=False)
     found = own.settle(
         Cell("mine", "jacobian", "numpy.complex-step", "numpy", "cpu", "float64", 1)
@@ -106,7 +106,7 @@ def test_a_function_that_writes_to_its_arguments_spoils_nothing_and_is_told(back
     x, c = {"w": np.array([3.0, 4.0]), "b": (np.array(0.0),)}, (np.array([2.0, 5.0]), np.array([1]))
     problem = make(function=None, native={backend: writes}, x=x, constants=(c,), tapped=False)
     with pytest.raises(JacbenchError, match=r"writes into its argument: x\['w'\] is another one"):
-        Evaluator(problem, backend).value(x, (c,))
+        Calls(problem, backend).value(x, (c,))
     assert x["w"].tolist() == [3, 4]
     assert c[0].tolist() == [2, 5]
 
@@ -122,17 +122,17 @@ def test_aux_comes_as_numpy_arrays_in_its_structure(backend: str) -> None:
         return xp.sum(x), {"squares": (x * x,), "above": x > 1, "kind": 7}
 
     problem = Problem(name="aux", function=function, x=np.array([1.0, 2.0]), has_aux=True)
-    y, aux = Evaluator(problem, backend).value_and_aux(problem.x, ())
+    y, aux = Calls(problem, backend).value_and_aux(problem.x, ())
     assert (y.shape, float(y)) == ((), 3)
     assert aux["squares"][0].tolist() == [1, 4]
     assert aux["above"].tolist() == [False, True]
     assert aux["kind"].tolist() == 7
     assert all(type(a) is np.ndarray for a in (aux["squares"][0], aux["above"], aux["kind"]))
-    assert Evaluator(problem, backend).value(problem.x, ()) == 3
+    assert Calls(problem, backend).value(problem.x, ()) == 3
 
 
 def test_without_aux_there_is_none() -> None:
-    assert Evaluator(make(), "numpy").value_and_aux(X, (C,))[1] is None
+    assert Calls(make(), "numpy").value_and_aux(X, (C,))[1] is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_without_aux_there_is_none() -> None:
 def test_a_function_that_returns_no_pair_is_told(returned: Any, name: str) -> None:
     problem = Problem(name="aux", function=lambda xp, x: returned, x=np.ones(2), has_aux=True)
     with pytest.raises(JacbenchError) as caught:
-        Evaluator(problem, "numpy").value(problem.x, ())
+        Calls(problem, "numpy").value(problem.x, ())
     assert str(caught.value) == (
         f"problem 'aux': has_aux is True and its function returned a {name}: return (y, aux)"
     )
@@ -153,6 +153,6 @@ def test_what_the_function_raised_is_the_cause() -> None:
 
     problem = Problem(name="broken", function=broken, x=np.ones(2))
     with pytest.raises(JacbenchError, match="its function raised KeyError: 'gone") as caught:
-        Evaluator(problem, "numpy").value(problem.x, ())
+        Calls(problem, "numpy").value(problem.x, ())
     assert isinstance(caught.value.__cause__, KeyError)
     assert "\n" not in str(caught.value)

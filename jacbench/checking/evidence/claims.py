@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from jacbench.checking.slopes import Slopes
+from jacbench.checking.evidence.slopes import Slopes
 from jacbench.core.arrays import Array
 
 Verdict: TypeAlias = Literal["confirms", "denies", "cannot tell"]

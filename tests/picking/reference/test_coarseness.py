@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from jacbench.picking.reference.evaluations import RESOLVES, Ground
-
-
-def ground(*values: float, dtype: str = "float32") -> Any:
-    found = object.__new__(Ground)
-    found.y, found.dtype = [np.array(values)], dtype
-    return found
+from jacbench.picking.reference.coarseness import RESOLVES, narrow
 
 
 @pytest.mark.parametrize(
@@ -31,9 +23,9 @@ def ground(*values: float, dtype: str = "float32") -> Any:
 def test_values_that_end_in_zeros_are_of_a_type_of_fewer_digits(
     values: tuple[float, ...], named: str | None
 ) -> None:
-    assert ground(*values).narrow == named
+    assert narrow([np.array(values)], "float32") == named
     assert named is None or named in RESOLVES
 
 
 def test_a_function_of_float16_itself_is_not_called_narrow() -> None:
-    assert ground(0.300048828125, -1.2900390625, 2.859375, dtype="float16").narrow is None
+    assert narrow([np.array([0.300048828125, -1.2900390625, 2.859375])], "float16") is None

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jacbench.checking.random_products import Blocks, ByProducts, Probed, pulled, pushed
 from jacbench.core.operators.batch_jacobian import BatchJacobian
 from jacbench.core.operators.operator import Sizes
-from jacbench.picking.reference.random_products import Blocks, ByProducts, Probed, pulled, pushed
 
 RNG = np.random.default_rng(0)
 J = RNG.standard_normal((40, 60)) * (RNG.random((40, 60)) < 0.1)
@@ -142,7 +142,7 @@ def test_float32_answers_are_multiplied_in_float64() -> None:
 
 
 def test_many_rows_are_taken_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jacbench.picking.reference.random_products._BLOCK", 7 * 60)
+    monkeypatch.setattr("jacbench.checking.random_products._BLOCK", 7 * 60)
     assert np.allclose(pushed(J, V), J @ V)
     assert np.allclose(pulled(J, U), U @ J)
 

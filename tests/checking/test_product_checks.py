@@ -1,4 +1,4 @@
-"""Cells held against what is known: every entry, or products."""
+"""Cells held against products: the steps of every cell, where no entry is known."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import pytest
 
 from jacbench.backend import Method, MethodInfo, Prepared, Target
 from jacbench.checking.checks import Settled
+from jacbench.checking.random_products import ByProducts, Probed
+from jacbench.checking.verdict import settle
 from jacbench.core import layouts
 from jacbench.core.cell import Cell, Verdict
-from jacbench.core.errors import JacbenchError
 from jacbench.core.layouts import Layout
 from jacbench.core.pattern import Pattern
-from jacbench.picking.examining.examination import examine
-from jacbench.picking.reference.assessed import Truth, settle_large
-from jacbench.picking.reference.evidence import truth
+from jacbench.problems.problem import Problem
 from tests.picking.gathering import (
     exact,
     smooth,
@@ -49,22 +48,35 @@ class Told(Method):
         return Prepared(self.call)
 
 
-def verdict(method: Method, known: Truth | None = None, **options: Any) -> Settled:
+def products(problem: Problem, f: Callable[[Any], Any], J: Callable[[Any], Any]) -> ByProducts:
+    """Return what three random vectors a side see of the Jacobian at both points."""
+    rng = np.random.default_rng(0)
+    m, n = J(problem.x).shape
+    V, U = rng.standard_normal((n, 3)), rng.standard_normal((3, m))
+
+    def at(x: Any) -> Probed:
+        return Probed(
+            x=x,
+            constants=(),
+            y=f(x),
+            jacobian=J(x) @ V,
+            tangents=V,
+            cotangents=U,
+            pulled=U @ J(x),
+        )
+
+    return ByProducts(at(problem.x), at(problem.elsewhere), "consensus", 0.0)
+
+
+def verdict(method: Method) -> Settled:
     asked = subject(smooth(configured("autograd").xp))
     cell = Cell(
         "f", method.info.operator, method.info.name, "autograd", "cpu", "float64", threads=1
     )
-    right = known or truth(asked, "autograd", examine(asked, "autograd"))
-    return settle_large(cell, asked.problem, configured("autograd"), method, right, **options)
+    right = products(asked.problem, lambda x: np.tanh(A @ x), exact)
+    return settle(cell, asked.problem, configured("autograd"), method, right)
 
 
-def test_a_whole_truth_is_held_against_every_entry() -> None:
-    found = verdict(Told(exact)).result
-    assert (found.verdict, found.reference) == (Verdict.AGREES, "consensus")
-    assert "compared_on" not in found.notes
-
-
-@pytest.mark.usefixtures("large")
 class TestByProducts:
     """The steps of a cell, on products alone."""
 
@@ -149,7 +161,7 @@ class TestByProducts:
     def test_blocks_of_a_batch(self) -> None:
         x = np.arange(6.0).reshape(3, 2) / 10
         asked = subject(anp.sin, x, in_axes=(0,))
-        right = truth(asked, "autograd", examine(asked, "autograd"))
+        right = products(asked.problem, np.sin, lambda x: np.diag(np.cos(x.reshape(-1))))
         cell = Cell("f", "batch_jacobian", "autograd.told", "autograd", "cpu", "float64", 1)
 
         def blocks(x: np.ndarray) -> np.ndarray:
@@ -158,13 +170,5 @@ class TestByProducts:
         library = configured("autograd")
         for scale, verdict_ in ((1.0, Verdict.AGREES), (1.001, Verdict.DISAGREES)):
             method = Told(lambda x, s=scale: s * blocks(x), "batch_jacobian")
-            found = settle_large(cell, asked.problem, library, method, right)
+            found = settle(cell, asked.problem, library, method, right)
             assert found.result.verdict is verdict_
-
-    def test_memory_is_guarded(self) -> None:
-        found = verdict(Told(exact), memory_bytes=10).result
-        assert found.verdict is Verdict.TOO_LARGE
-
-    def test_an_operator_without_products_is_refused(self) -> None:
-        with pytest.raises(JacbenchError, match="is not held against random products"):
-            verdict(Told(exact, "vjp"))

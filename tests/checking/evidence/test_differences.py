@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacbench.checking import differences
-from jacbench.checking.claims import SOLVED, TELLS, Claim, Confirmation
-from jacbench.checking.differences import Differences, directions
+from jacbench.checking.evidence import differences
+from jacbench.checking.evidence.claims import SOLVED, TELLS, Claim, Confirmation
+from jacbench.checking.evidence.differences import Differences, directions
 from jacbench.core import nearby
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jacbench.checking import differences
+from jacbench.checking.evidence import differences
+from jacbench.checking.evidence.modes import Witnesses
 from jacbench.checking.matrix_error import unit_of
 from jacbench.core.arrays import Array
 from jacbench.core.tree import Tree
-from jacbench.picking.reference.modes import Witnesses
-from jacbench.picking.reference.random_products import DIRECTIONS
 
+DIRECTIONS = 3
+"""Random vectors on either side, where time allows as many."""
 ROUNDING = 64
 """Machine epsilons of y that the rounding of a derivative of zeros is, at the most."""
 

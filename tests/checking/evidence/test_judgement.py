@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jacbench.backend.graph_cut import GraphCut
-from jacbench.checking.claims import Confirmation
-from jacbench.picking.reference.judgement import Judgement, judge
+from jacbench.checking.evidence.claims import Confirmation
+from jacbench.checking.evidence.judgement import Judgement, judge
 
 GOOD = Confirmation(3e-10, "confirms")
 BAD = Confirmation(0.3, "denies")
@@ -23,17 +23,19 @@ LOST = GraphCut(".item()", "f.py:4", meant=False)
 def said(
     forward: Any, reverse: Any, agreement: float | None, unasked: str = "", cuts: Any = ()
 ) -> Judgement:
-    return judge(forward, reverse, agreement=agreement, limit=LIMIT, unasked=unasked, cuts=cuts)
+    ways = {"forward": forward, "reverse": reverse}
+    given = {name: mode for name, mode in ways.items() if mode is not None}
+    return judge(given, agreement=agreement, limit=LIMIT, unasked=unasked, cuts=cuts)
 
 
 def test_two_that_agree_and_are_confirmed() -> None:
     found = said(GOOD, GOOD, 1e-15)
-    assert found == Judgement(forward=True, reverse=True, confirmed=3e-10)
+    assert found == Judgement(("forward", "reverse"), confirmed=3e-10)
 
 
 def test_two_that_agree_are_not_believed_against_differences() -> None:
     found = said(BAD, BAD, 1e-15)
-    assert (found.forward, found.reverse, found.confirmed) == (False, False, None)
+    assert (found.believed, found.confirmed) == ((), None)
     assert "differences of its values are 0.3 away from what both" in (found.refused or "")
 
 
@@ -46,7 +48,8 @@ def test_what_one_of_two_that_agree_is_denied_the_other_is_too() -> None:
 def test_what_stops_gradients_on_purpose_is_not_confirmed(forward: Any, reverse: Any) -> None:
     agreement = 1e-15 if forward and reverse else None
     found = said(forward, reverse, agreement, cuts=[MEANT])
-    assert (found.forward, found.reverse) == (forward is not None, reverse is not None)
+    given = {"forward": forward, "reverse": reverse}
+    assert found.believed == tuple(name for name, mode in given.items() if mode is not None)
     told = "is cut in part, by .detach() at f.py:3: if that is meant, say --stops-gradient"
     assert (found.doubt or "").endswith(told)
 
@@ -66,28 +69,28 @@ def test_a_conversion_that_loses_the_graph_is_refused_by_its_place(
 
 def test_of_two_that_differ_the_confirmed_one_is_believed() -> None:
     for other in (BAD, OPEN):
-        assert said(GOOD, other, 0.3) == Judgement(forward=True, reverse=False, confirmed=3e-10)
-        assert said(other, GOOD, 0.3) == Judgement(forward=False, reverse=True, confirmed=3e-10)
+        assert said(GOOD, other, 0.3) == Judgement(("forward",), confirmed=3e-10)
+        assert said(other, GOOD, 0.3) == Judgement(("reverse",), confirmed=3e-10)
 
 
 def test_two_that_differ_within_what_differences_see_are_both_believed() -> None:
-    assert said(GOOD, GOOD, 1e-9) == Judgement(forward=True, reverse=True, confirmed=3e-10)
+    assert said(GOOD, GOOD, 1e-9) == Judgement(("forward", "reverse"), confirmed=3e-10)
 
 
 def test_of_two_that_differ_one_much_further_away_is_left() -> None:
     far = Confirmation(1e-7, "confirms")
-    assert said(GOOD, far, 1e-7) == Judgement(forward=True, reverse=False, confirmed=3e-10)
+    assert said(GOOD, far, 1e-7) == Judgement(("forward",), confirmed=3e-10)
 
 
 @pytest.mark.parametrize(("forward", "reverse"), [(BAD, BAD), (BAD, None), (None, BAD)])
 def test_what_nothing_supports_leaves_differences_alone(forward: Any, reverse: Any) -> None:
     agreement = 0.5 if forward and reverse else None
-    assert said(forward, reverse, agreement) == Judgement(forward=False, reverse=False)
+    assert said(forward, reverse, agreement) == Judgement()
 
 
 def test_where_differences_cannot_tell_agreement_is_not_confirmed() -> None:
     found = said(OPEN, OPEN, 1e-15)
-    assert (found.forward, found.reverse, found.confirmed) == (True, True, None)
+    assert (found.believed, found.confirmed) == (("forward", "reverse"), None)
     assert found.doubt == "differences cannot tell here"
     assert "one method alone" in (said(OPEN, None, None).doubt or "")
     assert "cannot tell which" in (said(OPEN, OPEN, 0.3).refused or "")
@@ -95,11 +98,20 @@ def test_where_differences_cannot_tell_agreement_is_not_confirmed() -> None:
 
 
 def test_one_alone_needs_differences() -> None:
-    assert said(GOOD, None, None) == Judgement(forward=True, reverse=False, confirmed=3e-10)
+    assert said(GOOD, None, None) == Judgement(("forward",), confirmed=3e-10)
+
+
+def test_two_are_as_good_as_they_agree_and_one_alone_is_what_its_dtype_is() -> None:
+    both = Judgement(("forward", "reverse"))
+    assert both.error(1e-15, LIMIT) == 0.0
+    assert both.error(1e-9, LIMIT) == 3 * 1e-9
+    for alone in (Judgement(("forward",)), Judgement(("reverse",))):
+        assert alone.error(0.5, LIMIT) == 0.0
+        assert alone.error(0.5, LIMIT, 1e-4) == 1e-4
 
 
 def test_nothing_at_all() -> None:
-    assert said(None, None, None) == Judgement(forward=False, reverse=False)
+    assert said(None, None, None) == Judgement()
 
 
 def test_where_differences_are_not_asked() -> None:
@@ -121,8 +133,7 @@ def test_what_holds_of_every_judgement(
 ) -> None:
     agreement = apart if forward and reverse else None
     found = said(forward, reverse, agreement, unasked, cuts)
-    pairs = [(found.forward, forward), (found.reverse, reverse)]
-    believed = [mode for taken, mode in pairs if taken]
+    believed = [{"forward": forward, "reverse": reverse}[name] for name in found.believed]
     agree = agreement is not None and agreement <= LIMIT
     # what is believed answered, and a mode that is denied is so only where gradients are stopped
     assert None not in believed

@@ -59,6 +59,23 @@ class Witnesses:
         every = [*ways, *self._each("vjp", self._pulled)]
         return self._first(every, points, [cotangents] * len(points), self._reasons[1])
 
+    def whole(self, names: Sequence[str], points: Sequence[Tree]) -> dict[str, list[Array]]:
+        """Return the (m, n) Jacobian at each point, by each of the methods ``names`` that can.
+
+        One that cannot do the function, or gives what is not finite, says nothing.
+        """
+        answers = {}
+        placed = [self._placed(x) for x in points]
+        target = self._target(self.calls.function, placed[0], self.calls.constants, self.y_shape)
+        for name in names:
+            try:
+                found = self._matrices(registry.method(name), target, placed)
+            except Exception:  # noqa: BLE001, S112 - what a method cannot do is told in its own cell
+                continue
+            if all(np.isfinite(one).all() for one in found):
+                answers[name] = found
+        return answers
+
     def not_finite(self, x: Tree) -> list[str]:
         """Return which of the two modes give no finite derivative at ``x``."""
         m, n = math.prod(self.y_shape), flat(x).size
@@ -78,10 +95,14 @@ class Witnesses:
         return [name for name, way, vector in asked if not finite(name, way, vector)]
 
     def _each(self, operator: str, way: _Way) -> list[tuple[str, _Way]]:
-        """Return every method for one product, but those that make the whole Jacobian for it."""
+        """Return every exact method for one product that makes no whole Jacobian for it."""
         methods = registry.descriptors()[self.calls.name].methods
         names = [info.name for info in methods if info.operator == operator]
-        return [(name, way) for name in names if "-by-jac" not in name]
+        return [
+            (name, way)
+            for name in names
+            if "-by-jac" not in name and registry.method(name).tolerance(self.calls.dtype) is None
+        ]
 
     def _first(
         self,
@@ -156,10 +177,9 @@ class Witnesses:
         prepared = method.prepare(target)
         layout = prepared.layout or method.layout(target)
         rows = math.prod(target.y_shape)
-        return [
-            np.asarray(layout.matrix(self._numpy(prepared.call(x)), rows), dtype=np.float64)
-            for x in points
-        ]
+        found = [layout.matrix(self._numpy(prepared.call(x)), rows) for x in points]
+        # what is complex is no derivative by real numbers: it raises
+        return [one.astype(np.float64, casting="same_kind") for one in found]
 
     # --- one product after another ---
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from jacbench.checking.claims import Claim, Confirmation
-from jacbench.checking.differences import Differences
+from jacbench.checking.evidence.claims import Claim, Confirmation
+from jacbench.checking.evidence.differences import Differences
 from jacbench.core import nearby
 from jacbench.core.arrays import Array
 

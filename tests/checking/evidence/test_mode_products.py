@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jacbench.picking.reference.mode_products import Products
+from jacbench.checking.evidence.mode_products import Products
 
 RNG = np.random.default_rng(3)
 V, U = RNG.standard_normal((5, 3)), RNG.standard_normal((3, 4))

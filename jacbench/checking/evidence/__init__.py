@@ -1,0 +1,1 @@
+"""What speaks for and against a Jacobian: differences of values, modes, and who is believed."""

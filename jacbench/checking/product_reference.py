@@ -1,0 +1,151 @@
+"""What answers are held against where no whole Jacobian is: products of what is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from jacbench.checking.evidence import differences
+from jacbench.checking.evidence.claims import GOOD, TELLS
+from jacbench.checking.evidence.ground import Ground
+from jacbench.checking.evidence.judgement import Judgement
+from jacbench.checking.evidence.mode_products import Products
+from jacbench.checking.gathering import Gathering
+from jacbench.checking.random_products import ByProducts, Probed
+from jacbench.checking.reference import stand
+from jacbench.core.arrays import Array
+from jacbench.core.errors import JacbenchError, NothingRightError
+from jacbench.measuring.deadline import Allowance
+from jacbench.problems.problem import Problem
+
+OPERATORS = ("sparse_jacobian", "factored_jacobian", "batch_jacobian")
+"""Those whose results may be small where the (m, n) matrix is not, and can be multiplied."""
+
+
+def reference_by_products(problem: Problem, dtype: str, backend: str) -> ByProducts:
+    """Compute the reference of a problem whose Jacobian is too large to hold.
+
+    By the modes of ``backend``, each held against differences as :mod:`jacbench.checking.standing`
+    holds the whole; a Jacobian written by hand is not asked for.
+
+    Raises
+    ------
+    JacbenchError
+        In one line: the function has no value, or what is right cannot be told.
+    """
+    ground, aux = stand(problem, dtype, backend)
+    gathering = Gathering(ground, allowance=Allowance(), call_s=0.0)
+    found, judgement = gathering.judged()
+    reasons, go_on = gathering.witnesses.reasons, gathering.time_for_a_step(found)
+    alone = len(judgement.believed) == 1
+    why = judgement.refused or ((gathering.cuts or alone) and judgement.doubt)
+    try:
+        if not why:
+            right = of_believed(ground, found, judgement, reasons=reasons, go_on=go_on)
+            refuse_no_evidence(right.error, "what there is is good", GOOD)
+    except NothingRightError as exc:
+        why = str(exc)
+    if why:
+        raise problem.mistake(
+            f"what is right cannot be told: {why}: give a smaller problem of the same kind, whose "
+            "Jacobian can be held"
+        )
+    here, elsewhere = (
+        replace(point, aux=beside)
+        for point, beside in zip((right.here, right.elsewhere), aux, strict=True)
+    )
+    doubt = f"differences cannot confirm the reference: {judgement.doubt}"
+    return replace(right, here=here, elsewhere=elsewhere, doubt=doubt if judgement.doubt else "")
+
+
+def of_believed(
+    ground: Ground,
+    found: Products,
+    judgement: Judgement,
+    *,
+    reasons: Sequence[str],
+    go_on: Callable[[], bool],
+) -> ByProducts:
+    """Return the products of the modes that are believed; of differences where none is.
+
+    Parameters
+    ----------
+    reasons
+        Why a mode gave no products, a line each.
+    go_on
+        Asked before differences take further steps: False where time is over.
+
+    Raises
+    ------
+    NothingRightError
+        Where there is no evidence that could tell a wrong Jacobian from a right one.
+    JacbenchError
+        Where there is no derivative at x by any way.
+    """
+    if not judgement.believed:
+        return of_differences(ground, found, reasons=reasons, go_on=go_on)
+    single = ground.precision == "float32"
+    limit = ground.limit
+    error = judgement.error(found.agreement, -1.0 if single else limit, limit if single else 0.0)
+    refuse_no_evidence(error, "the two modes agree")
+    m, n = ground.y[0].size, ground.problem.n
+    forward, reverse = ("forward" in judgement.believed, "reverse" in judgement.believed)
+
+    def probed(at: int) -> Probed:
+        return _probed(
+            ground,
+            at,
+            found.pushed[at] if forward else np.empty((m, 0)),
+            found.tangents if forward else np.empty((n, 0)),
+            found.cotangents if reverse else np.empty((0, m)),
+            found.pulled[at] if reverse else np.empty((0, n)),
+        )
+
+    return ByProducts(probed(0), probed(1), "consensus", error)
+
+
+def of_differences(
+    ground: Ground, found: Products, *, reasons: Sequence[str], go_on: Callable[[], bool]
+) -> ByProducts:
+    """Return what central differences give, where no mode is to be believed."""
+    m, n = ground.y[0].size, ground.problem.n
+    error, sides = differences.limit(ground.precision, ground.noise), []
+    for at, along in enumerate(found.along):
+        try:
+            product, good_to = ground.differences(at, go_on).measure(along)
+        except JacbenchError as exc:
+            why = "; ".join(reasons) or "differences deny what methods give"
+            told = str(exc).removeprefix(f"{ground.calls.who}: ")
+            raise JacbenchError(
+                f"{ground.calls.who}: there is no derivative to be had at x: {why}; and right "
+                f"beside it {told}"
+            ) from exc
+        error = max(error, good_to)
+        sides.append(_probed(ground, at, product, along, np.empty((0, m)), np.empty((0, n))))
+    denied = f", which deny what {' and '.join(found.names)} give," if found.names else ""
+    refuse_no_evidence(error, f"differences of its values{denied} are good")
+    return ByProducts(sides[0], sides[1], "central-difference", error)
+
+
+def refuse_no_evidence(good_to: float, what: str, least: float = TELLS) -> None:
+    """Raise where what is right is known to so little that anything might be called right."""
+    if not good_to <= least:
+        raise NothingRightError(
+            f"{what} to {good_to:.0e} alone, and that tells no right Jacobian from a wrong one"
+        )
+
+
+def _probed(
+    ground: Ground, at: int, product: Array, tangents: Array, cotangents: Array, pulled: Array
+) -> Probed:
+    return Probed(
+        x=ground.points[at],
+        constants=ground.problem.constants,
+        y=ground.y[at],
+        jacobian=product,
+        tangents=tangents,
+        cotangents=cotangents,
+        pulled=pulled,
+    )
