@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jacbench.backend.recipes import BLOCKS, ONCE, Paste, Recipe, indented, of_array, written
+from jacbench.backend.recipes import (
+    BLOCKS,
+    ONCE,
+    Paste,
+    Recipe,
+    indented,
+    of_array,
+    to_array,
+    written,
+)
 from jacbench.backend.user_code import Spelling
 from jacbench_jax.staged import MAP_BATCH
 
@@ -163,11 +172,11 @@ RECIPES: dict[str, Recipe] = {
     "jax.jacfwd": _transform("jacfwd"),
     "jax.jacrev-eager": _eager("jacrev"),
     "jax.jacfwd-eager": _eager("jacfwd"),
-    "jax.vjp-loop": _vjp_loop,
+    "jax.vjp-loop": to_array(_vjp_loop),
     "jax.linearize": of_array(_linearize),
-    "jax.map-vjp": _map_vjp,
-    "jax.vmap-jacrev": _vmapped("jacrev"),
-    "jax.vmap-jacfwd": _vmapped("jacfwd"),
+    "jax.map-vjp": to_array(_map_vjp),
+    "jax.vmap-jacrev": to_array(_vmapped("jacrev")),
+    "jax.vmap-jacfwd": to_array(_vmapped("jacfwd")),
     "jax.sum-trick": of_array(_sum_trick),
     "jax.sample-loop": of_array(_sample_loop),
     "jax.per-sample": of_array(_per_sample),

@@ -210,9 +210,9 @@ class Backend(ABC):
             Rows, columns or samples at a time, for methods that take it.
         facts
             What is known, all of it optional: ``tree``, True where x is a dict, list or tuple;
-            ``zero``, True where J is 0 at x; ``in_axes``, as in :class:`jacbench.Problem`; and the
-            notes of the method's :class:`Prepared`, of which ``way`` says what it chose among
-            several.
+            ``returns_tree``, True where f returns one, and J is a tree of Jacobians; ``zero``, True
+            where J is 0 at x; ``in_axes``, as in :class:`jacbench.Problem`; and the notes of the
+            method's :class:`Prepared`, of which ``way`` says what it chose among several.
 
         Returns
         -------

@@ -66,6 +66,8 @@ class Paste:
         Which way a method chose as it was prepared, where it has several.
     tree
         True where x is a dict, list or tuple of arrays.
+    returns_tree
+        True where f returns a dict, list or tuple of arrays of one dtype.
     zero
         True where the Jacobian is 0 at x: y may not depend on x at all, nor have a graph then.
     """
@@ -77,6 +79,7 @@ class Paste:
     way: str = ""
     tree: bool = False
     zero: bool = False
+    returns_tree: bool = False
 
     @property
     def axis(self) -> int:
@@ -108,9 +111,14 @@ Recipe: TypeAlias = Callable[[Paste], list[str] | None]
 """Gives the lines without their imports, or None where it has no plain form for this f or x."""
 
 
+def to_array(lines: Recipe) -> Recipe:
+    """Return the recipe, but for an f that returns a tree, which would have to be put together."""
+    return lambda p: None if p.returns_tree else lines(p)
+
+
 def of_array(lines: Recipe) -> Recipe:
-    """Return the recipe, but for a tree x: its leaves would have to be taken apart and put back."""
-    return lambda p: None if p.tree else lines(p)
+    """Return the recipe, but for a tree x or a tree y: leaves would be taken apart and put back."""
+    return to_array(lambda p: None if p.tree else lines(p))
 
 
 def written(
@@ -134,6 +142,7 @@ def written(
         str(facts.get("way") or ""),
         bool(facts.get("tree", False)),
         bool(facts.get("zero", False)),
+        bool(facts.get("returns_tree", False)),
     )
     lines = recipe(paste)
     if lines is None:

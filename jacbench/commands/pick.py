@@ -31,8 +31,8 @@ Dtype = Annotated[
 ]
 Argnum = Annotated[int, typer.Option("--argnum", help="Which argument x is.")]
 Wrt = Annotated[str, typer.Option("--wrt", help="A module: by its inputs or its parameters.")]
-ModelOutput = Annotated[
-    str | None, typer.Option("--output", help="A module that returns several: which.")
+Entry = Annotated[
+    str | None, typer.Option("--output", metavar="NAME|INDEX", help="If it returns several: which.")
 ]
 StopsGradient = Annotated[
     bool, typer.Option("--stops-gradient", help="It stops gradients on purpose.")
@@ -75,7 +75,7 @@ def pick(
     dtype: Dtype = None,
     argnum: Argnum = 0,
     wrt: Wrt = "inputs",
-    model_output: ModelOutput = None,
+    entry: Entry = None,
     stops_gradient: StopsGradient = False,
     form: Format = None,
     today: Today = None,
@@ -103,7 +103,7 @@ def pick(
         file=file,
         argnum=argnum,
         wrt=wrt,
-        output=model_output,
+        output=entry,
         stops_gradient=stops_gradient,
     )
     wanted = operation.Wanted(

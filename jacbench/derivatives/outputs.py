@@ -18,6 +18,7 @@ from jacbench.backend import Backend, Native
 from jacbench.core import tree
 from jacbench.core.arrays import Shape
 from jacbench.core.errors import JacbenchError
+from jacbench.core.function_types import Namespace
 from jacbench.core.tree import Tree
 from jacbench.derivatives.point import FLOATING, dtype_of
 from jacbench.problems.checked_value import checked
@@ -87,9 +88,7 @@ class Outputs:
         """Return floating leaves as the one array that methods see."""
         if self.alone:
             return arrays[0]
-        xp = self.backend.xp
-        rows = [xp.reshape(leaf, (*leaf.shape[: self.lead], -1)) for leaf in arrays if _size(leaf)]
-        return rows[0] if len(rows) == 1 else xp.concat(rows, axis=self.lead)
+        return side_by_side(self.backend.xp, arrays, self.lead)
 
     def of(self, function: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., Any]:
         """Return ``function`` with its value as one array."""
@@ -149,6 +148,12 @@ class Outputs:
             )
         leaves = tree.leaves(given)
         return [leaves[place] for place in self.places]
+
+
+def side_by_side(xp: Namespace, arrays: Sequence[Native], lead: int = 0) -> Native:
+    """Return arrays that share ``lead`` leading axes as one, each flattened behind those."""
+    rows = [xp.reshape(leaf, (*leaf.shape[:lead], -1)) for leaf in arrays if _size(leaf)]
+    return rows[0] if len(rows) == 1 else xp.concat(rows, axis=lead)
 
 
 def of(who: str, backend: Backend, value: Tree, *, samples: bool = False) -> Outputs:

@@ -70,8 +70,9 @@ def pick(
     seed
         Of the order of measurements.
     options
-        ``stops_gradient=True`` where ``f`` stops gradients on purpose; for a module ``wrt``
-        (``inputs`` or ``parameters``) and ``output``; for a name ``shape``, ``dtype``, ``file``
+        ``stops_gradient=True`` where ``f`` stops gradients on purpose; ``output``, the key or index
+        of one entry, where it returns several; for a module ``wrt`` (``inputs`` or
+        ``parameters``); for a name ``shape``, ``dtype``, ``file``
         and ``argnum``.
 
     Raises

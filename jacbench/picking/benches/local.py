@@ -32,6 +32,7 @@ from jacbench.picking.candidate import FORMATS, Candidate
 from jacbench.picking.examining import examination
 from jacbench.picking.examining.examination import Examination
 from jacbench.picking.loading.subject import Subject
+from jacbench.picking.loading.values import is_plain
 from jacbench.picking.reference import evidence
 from jacbench.picking.reference.evidence import Truth
 from jacbench.problems.counted_function import Calls
@@ -45,6 +46,8 @@ from jacbench.workers.lost import LostError
 
 NOTHING = 1e-12
 """Share of the largest entry below which one may be rounding, in place of a zero."""
+_OF_TREES = "samples are looked for where y is one array: name one of its arrays with --output"
+"""Why no method goes by samples where a function returns a tree."""
 WARM_S = 0.05
 """A fifth of this, seconds, goes into the first estimate of a call's time."""
 
@@ -130,6 +133,8 @@ class LocalBench:
         problem = self.subject.problem
         if problem.in_axes is not None:
             return Samples(problem.in_axes[0], samples_of(problem))
+        if self.subject.outputs is not None:
+            return Samples(None, reason=_OF_TREES)
         looked, device = self._looked, self.subject.device
         precision = looked.precision
         calls = Calls(problem, self.backend, dtype=precision, device=device, lifted=looked.lifted)
@@ -372,13 +377,14 @@ class LocalBench:
     def code(self, candidate: Candidate) -> list[str]:
         """Return the lines to paste: the library's own where it has some, else jacbench's."""
         spelling = self.subject.spelled(self.backend)
-        problem = self.subject.problem
+        problem, outputs = self.subject.problem, self.subject.outputs
         settled = self._settled.get(candidate)
         notes = {} if settled is None or settled.prepared is None else settled.prepared.notes
         facts = {
             **notes,
             "in_axes": problem.in_axes,
             "tree": not tree.is_leaf(problem.x),
+            "returns_tree": outputs is not None,
             "zero": settled is not None and "zero_columns" in settled.result.notes,
             "device": self.subject.device,
             "dtype": self.subject.dtype,
@@ -387,8 +393,12 @@ class LocalBench:
         guarded = settled is not None and isinstance(
             getattr(settled.prepared, "call", None), (Guarded, sample_guard.LookedAt)
         )
-        # plain lines would rest on what was seen at a few points
-        lines = None if guarded else self._library.recipe(method, spelling, chunk, facts)
+        # plain lines would rest on what was seen at a few points, or on a tree of one library's
+        lines = (
+            None
+            if guarded or (outputs and not is_plain(outputs))
+            else self._library.recipe(method, spelling, chunk, facts)
+        )
         lines = lines or through_jacbench(method, candidate.operator, spelling, chunk, facts)
         return [*spelling.setup, *lines]
 

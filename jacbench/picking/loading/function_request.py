@@ -30,7 +30,7 @@ class Asked:
     wrt
         For a module: by its ``inputs`` or its ``parameters``.
     output
-        For a module that returns several: which.
+        Where it returns several: which; None: all, but for a module.
     stops_gradient
         True where it stops gradients on purpose.
     """

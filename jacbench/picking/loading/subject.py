@@ -12,6 +12,7 @@ from jacbench.backend import registry
 from jacbench.backend.user_code import Spelling
 from jacbench.core import tree
 from jacbench.core.errors import JacbenchError
+from jacbench.derivatives.outputs import Outputs
 from jacbench.picking.loading import (
     arguments,
     code_setup,
@@ -19,10 +20,12 @@ from jacbench.picking.loading import (
     modules,
     recognition,
     signature,
+    values,
 )
 from jacbench.picking.loading.by_name import Named, article
 from jacbench.picking.loading.code_setup import Pieces
 from jacbench.picking.loading.inputs import Inputs
+from jacbench.picking.loading.values import OneArray
 from jacbench.problems import precision
 from jacbench.problems.problem import Problem
 
@@ -55,6 +58,8 @@ class Subject:
     as_set
         True where it is another function with float64 switched on: it is measured with the library
         as the user has set it.
+    outputs
+        The structure of what it returns where that is a tree; None where it is one array.
     """
 
     problem: Problem
@@ -67,6 +72,7 @@ class Subject:
     evaluates_float64: bool = True
     spellings: Mapping[str, Spelling] = field(default_factory=dict)
     as_set: bool = False
+    outputs: Outputs | None = None
 
     def spelled(self, backend: str) -> Spelling:
         """Return how the user's code names the function for ``backend``."""
@@ -106,7 +112,7 @@ def of(
     wrt
         For a module: by its ``inputs`` or its ``parameters``.
     output
-        For a module that returns a dict or a tuple: which entry.
+        For what returns a dict, a tuple or a dataclass: which entry; None: all, side by side.
     dtype
         ``float64`` or ``float32``; None: that of x.
     stops_gradient
@@ -133,14 +139,11 @@ def of(
 
 
 def _found(obj: Any, x: Any, pieces: Pieces, name: str, wrt: str, dtype: str | None) -> Subject:
-    output = pieces.output
     if isinstance(obj, Problem):
         return _of_problem(obj, x, pieces, dtype)
     _check(obj, x, name)
     if signature.is_model(obj):
         return _of_model(obj, pieces, name, wrt, dtype)
-    if output is not None:
-        raise JacbenchError(f"{name}: output={output!r} is for modules: return that entry alone")
     if signature.is_neutral(obj):
         return _of_neutral(obj, pieces, name, dtype)
     return _of_native(obj, pieces, name, dtype)
@@ -230,9 +233,15 @@ def _of_problem(problem: Problem, x: Any, pieces: Pieces, dtype: str | None) -> 
 
 def _of_neutral(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subject:
     parts = arguments.split(obj, pieces.given, name, neutral=True)
-    problem = Problem(name=name, function=parts.function, x=parts.x, constants=parts.constants)
+    whole = OneArray(
+        parts.function, name, registry.load("numpy"), output=pieces.output, neutral=True
+    )
+    problem = Problem(name=name, function=whole, x=parts.x, constants=parts.constants)
     asked, notes = _asked(parts.x, dtype), _about_x(pieces.given, parts.x)
     found = precision.of(problem, "numpy", "cpu", asked, flexible=_flexible(pieces.given, dtype))
+    if not whole.needed:
+        problem = dataclasses.replace(problem, function=parts.function)
+    pieces = dataclasses.replace(pieces, by_field=whole.by_field)
     owner = _owner(pieces.given.x, name)
     device = "cpu" if owner is None else _device(pieces.given.x, owner, name)
     spelled = {
@@ -241,7 +250,8 @@ def _of_neutral(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subje
         if d.absent() is None
     }
     kind = "function over xp"
-    return _subject(problem, spelled, found.dtype, device, kind, [*notes, *found.notes], found)
+    notes = [*notes, *found.notes]
+    return _subject(problem, spelled, found.dtype, device, kind, notes, found, whole.outputs)
 
 
 def _of_native(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subject:
@@ -255,10 +265,16 @@ def _of_native(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subjec
         and arguments.to_close_over(obj, given, name, registry.load(backend))
     ]
     parts = arguments.split(obj, given, name, closed_over=bool(closes))
-    pieces = dataclasses.replace(pieces, closed_over=bool(closes))
+    whole = {
+        backend: OneArray(parts.function, name, registry.load(backend), output=pieces.output)
+        for backend in ("numpy", *recognition.installed())
+    }
 
-    def problem_for(*backends: str) -> Problem:
-        written = dict.fromkeys(backends, parts.function)
+    def problem_for(*backends: str, known: bool = False) -> Problem:
+        written = {
+            backend: parts.function if known and not whole[backend].needed else whole[backend]
+            for backend in backends
+        }
         return Problem(name=name, native=written, x=parts.x, constants=parts.constants)
 
     def settled(backend: str) -> library_choice.Found:
@@ -290,6 +306,8 @@ def _of_native(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subjec
     )
     first = chosen.found[0]
     found, backends = first.precision, [one.backend for one in chosen.found]
+    value = whole[backends[0]]
+    pieces = dataclasses.replace(pieces, closed_over=bool(closes), by_field=value.by_field)
     spelled = {
         backend: code_setup.native(pieces, backend, found.dtype, narrow=precision.narrows(backend))
         for backend in backends
@@ -300,8 +318,9 @@ def _of_native(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subjec
             "arguments that are not floating are closed over: it uses them as Python values, and "
             "what is compiled holds for these"
         )
-    problem = problem_for(*backends)
-    return _subject(problem, spelled, found.dtype, first.device, chosen.kind, notes, found)
+    problem = problem_for(*backends, known=True)
+    kind = chosen.kind
+    return _subject(problem, spelled, found.dtype, first.device, kind, notes, found, value.outputs)
 
 
 def _owner(x: Any, name: str) -> str | None:
@@ -396,6 +415,8 @@ def _as_function(
         found = _of_native(model, pieces, name, dtype)
     except JacbenchError:
         raise refused from None
+    if found.outputs is not None:  # its line names the entries, of which most say nothing
+        raise refused
     return dataclasses.replace(found, kind=modules.kind(model))
 
 
@@ -421,6 +442,7 @@ def _subject(
     kind: str,
     notes: list[str],
     found: precision.Precision | None = None,
+    outputs: Outputs | None = None,
 ) -> Subject:
     order: Callable[[str], int] = [*registry.descriptors()].index
     backends = tuple(sorted(spelled, key=order))
@@ -431,8 +453,9 @@ def _subject(
         device=device,
         kind=kind,
         spelling=spelled[backends[0]],
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys([*notes, *(values.lines(outputs) if outputs else [])])),
         evaluates_float64=found is None or found.evaluates_float64,
         as_set=found is not None and found.as_set,
+        outputs=outputs,
         spellings=dict(spelled),
     )

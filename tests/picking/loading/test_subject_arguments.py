@@ -113,7 +113,6 @@ def test_what_is_no_function() -> None:
     assert refusal(torch.nn.Linear, X).startswith("Linear is a class: pass an instance of it")
     assert refusal(torch_f) == "torch_f: there is no x: pass the point at which to differentiate"
     assert refusal(torch_f, X, dtype="float16") == "dtype 'float16': give float64 or float32"
-    assert refusal(torch_f, X, output=0).startswith("torch_f: output=0 is for modules")
 
 
 def test_masks_and_sizes_that_jax_code_uses_as_python_values_are_closed_over() -> None:
