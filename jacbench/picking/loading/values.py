@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from jacbench.backend import Backend
@@ -51,6 +52,7 @@ class OneArray:
         self._output, self._neutral = output, neutral
         self.outputs: Outputs | None = None
         self.by_field = False
+        self._taking: Callable[[Any], Any] | None = None
 
     @property
     def needed(self) -> bool:
@@ -61,8 +63,7 @@ class OneArray:
         """Return the one array."""
         value = self._function(*given)
         if self._output is not None:
-            self.by_field = is_field(value, self._output)
-            value = selected(value, self._output, self._who)
+            value = self._entry(value) if self._taking is None else self._taking(value)
         if tree.is_leaf(value):
             return value
         if self.outputs is None:
@@ -75,6 +76,14 @@ class OneArray:
             )
         xp = given[0] if self._neutral else self._backend.xp
         return outputs.side_by_side(xp, [leaves[place] for place in self.outputs.places])
+
+    def _entry(self, value: Any) -> Any:
+        """Return the entry asked for of the first value; of others it is taken by the same way."""
+        entry = selected(value, self._output, self._who)
+        self.by_field = is_field(value, self._output)
+        where = self._output
+        self._taking = attrgetter(str(where)) if self.by_field else itemgetter(where)
+        return entry
 
 
 def lines(found: Outputs) -> list[str]:
