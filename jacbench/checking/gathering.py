@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -41,6 +40,10 @@ class Gathering:
     ----------
     witnesses
         Who is asked, and why some could not.
+    found, answered
+        The products, and whether every mode gave some that was asked.
+    judgement
+        What to believe of them, once :meth:`judge` was asked.
     spared
         True where less was asked than is usual, for time.
     unasked
@@ -62,10 +65,12 @@ class Gathering:
         self.cuts: tuple[GraphCut, ...] = ()
         self.second: float | None = 0.0
         self.products_s = 0.0
-        self.found: Products | None = None
+        self.judgement = Judgement()
+        self.found = self._ask()
+        self.answered = self.one_way or len(self.found.names) == 2
 
-    def ask(self) -> bool:
-        """Ask the library for products; return whether every mode answered that was asked."""
+    def _ask(self) -> Products:
+        """Return what the library's modes give, on as many vectors as time allows."""
         every = range(DIRECTIONS, 1, -1)
         left_s = self.allowance.left()
         count = next((k for k in every if k * PRODUCT_CALLS * self.call_s <= left_s), 1)
@@ -83,7 +88,7 @@ class Gathering:
 
         ground = self.ground
         with ground.calls.precisely():
-            self.found = mode_products.multiply(
+            found = mode_products.multiply(
                 self.witnesses,
                 ground.points,
                 ground.problem.n,
@@ -93,22 +98,18 @@ class Gathering:
                 forward_too=forward_too,
             )
         self.products_s = time.perf_counter() - start
-        return self.one_way or len(self.found.names) == 2
+        return found
 
-    def judged(self) -> tuple[Products, Judgement]:
-        """Return the products, and what to believe of them."""
-        if self.found is None:
-            self.ask()
-        assert self.found is not None  # noqa: S101 - just asked
+    def judge(self) -> None:
+        """Ask differences of the products, and find out what to believe."""
         with self.ground.calls.precisely():
-            found = self._without_rounding(self.found)
+            self.found = found = self._without_rounding(self.found)
             self.unasked = self._why_unasked(found)
-            return found, self._judged(found)
+            self.judgement = self._judged(found)
 
-    def time_for_a_step(self, found: Products) -> Callable[[], bool]:
-        """Return what says whether differences may take a further step."""
-        step_s = self._differences_s(found.count)
-        return lambda: self.allowance.left() > step_s
+    def time_for_a_step(self) -> bool:
+        """Say whether differences may take a further step."""
+        return self.allowance.left() > self._differences_s(self.found.count)
 
     def _differences_s(self, count: int) -> float:
         """Return what differences at one point take, seconds."""
@@ -128,7 +129,7 @@ class Gathering:
         if not small or not found.names or self._why_unasked(found):
             return found
         still = all(
-            ground.differences(at, self.time_for_a_step(found))
+            ground.differences(at, self.time_for_a_step)
             .confirm(along, [Claim(np.zeros((y.size, along.shape[1])))])[0]
             .holds
             for at, (_, y, along) in enumerate(sides)
@@ -186,7 +187,7 @@ class Gathering:
             claims["reverse"] = Claim(found.pulled[at] @ along, found.cotangents)
         if self.unasked or not claims:
             return dict.fromkeys(claims, Confirmation(0.0, "cannot tell"))
-        around = self.ground.differences(at, self.time_for_a_step(found))
+        around = self.ground.differences(at, self.time_for_a_step)
         said = dict(zip(claims, around.confirm(along, [*claims.values()]), strict=True))
         if any(one.denied for one in said.values()):
             self.cuts = self.cuts or self.ground.calls.cuts(self.ground.points[at])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +9,6 @@ import numpy as np
 from jacbench.checking.evidence import differences
 from jacbench.checking.evidence.claims import GOOD, TELLS
 from jacbench.checking.evidence.ground import Ground
-from jacbench.checking.evidence.judgement import Judgement
-from jacbench.checking.evidence.mode_products import Products
 from jacbench.checking.gathering import Gathering
 from jacbench.checking.random_products import ByProducts, Probed
 from jacbench.checking.reference import stand
@@ -37,13 +34,13 @@ def reference_by_products(problem: Problem, dtype: str, backend: str) -> ByProdu
     """
     ground, aux = stand(problem, dtype, backend)
     gathering = Gathering(ground, allowance=Allowance(), call_s=0.0)
-    found, judgement = gathering.judged()
-    reasons, go_on = gathering.witnesses.reasons, gathering.time_for_a_step(found)
+    gathering.judge()
+    judgement = gathering.judgement
     alone = len(judgement.believed) == 1
     why = judgement.refused or ((gathering.cuts or alone) and judgement.doubt)
     try:
         if not why:
-            right = of_believed(ground, found, judgement, reasons=reasons, go_on=go_on)
+            right = of_believed(gathering)
             refuse_no_evidence(right.error, "what there is is good", GOOD)
     except NothingRightError as exc:
         why = str(exc)
@@ -60,22 +57,8 @@ def reference_by_products(problem: Problem, dtype: str, backend: str) -> ByProdu
     return replace(right, here=here, elsewhere=elsewhere, doubt=doubt if judgement.doubt else "")
 
 
-def of_believed(
-    ground: Ground,
-    found: Products,
-    judgement: Judgement,
-    *,
-    reasons: Sequence[str],
-    go_on: Callable[[], bool],
-) -> ByProducts:
+def of_believed(gathering: Gathering) -> ByProducts:
     """Return the products of the modes that are believed; of differences where none is.
-
-    Parameters
-    ----------
-    reasons
-        Why a mode gave no products, a line each.
-    go_on
-        Asked before differences take further steps: False where time is over.
 
     Raises
     ------
@@ -84,17 +67,17 @@ def of_believed(
     JacbenchError
         Where there is no derivative at x by any way.
     """
+    ground, found, judgement = gathering.ground, gathering.found, gathering.judgement
     if not judgement.believed:
-        return of_differences(ground, found, reasons=reasons, go_on=go_on)
+        return of_differences(gathering)
     single = ground.precision == "float32"
     limit = ground.limit
     error = judgement.error(found.agreement, -1.0 if single else limit, limit if single else 0.0)
     refuse_no_evidence(error, "the two modes agree")
     m, n = ground.y[0].size, ground.problem.n
     forward, reverse = ("forward" in judgement.believed, "reverse" in judgement.believed)
-
-    def probed(at: int) -> Probed:
-        return _probed(
+    here, elsewhere = (
+        _probed(
             ground,
             at,
             found.pushed[at] if forward else np.empty((m, 0)),
@@ -102,20 +85,22 @@ def of_believed(
             found.cotangents if reverse else np.empty((0, m)),
             found.pulled[at] if reverse else np.empty((0, n)),
         )
+        for at in range(2)
+    )
+    return ByProducts(here, elsewhere, "consensus", error)
 
-    return ByProducts(probed(0), probed(1), "consensus", error)
 
-
-def of_differences(
-    ground: Ground, found: Products, *, reasons: Sequence[str], go_on: Callable[[], bool]
-) -> ByProducts:
+def of_differences(gathering: Gathering) -> ByProducts:
     """Return what central differences give, where no mode is to be believed."""
+    ground, found = gathering.ground, gathering.found
     m, n = ground.y[0].size, ground.problem.n
     error, sides = differences.limit(ground.precision, ground.noise), []
     for at, along in enumerate(found.along):
         try:
-            product, good_to = ground.differences(at, go_on).measure(along)
+            around = ground.differences(at, gathering.time_for_a_step)
+            product, good_to = around.measure(along)
         except JacbenchError as exc:
+            reasons = gathering.witnesses.reasons
             why = "; ".join(reasons) or "differences deny what methods give"
             told = str(exc).removeprefix(f"{ground.calls.who}: ")
             raise JacbenchError(

@@ -45,6 +45,19 @@ def test_what_is_too_large_to_hold_is_held_against_products() -> None:
     assert dense.verdict is Verdict.TOO_LARGE
 
 
+def test_what_is_cut_out_of_the_whole_is_too_large_like_it() -> None:
+    apart = Problem(
+        name="mine",
+        function=lambda xp, x: xp.sin(x),
+        x=X.reshape(20, 3),
+        in_axes=(0,),
+        jacobian=lambda x: np.diag(np.cos(x).reshape(-1)),
+    )
+    own = Harness(1, Limits(memory_bytes=1000), {"mine": apart}, verify_pins=False)
+    cell = Cell("mine", "batch_jacobian", "numpy.analytic-batch", "numpy", "cpu", "float64", 1)
+    assert own.settle(cell).result.verdict is Verdict.TOO_LARGE
+
+
 def test_samples_are_held_against_products_too() -> None:
     pytest.importorskip("torch")
     apart = Problem(

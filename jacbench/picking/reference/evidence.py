@@ -23,7 +23,7 @@ from jacbench.core.errors import JacbenchError, NothingRightError
 from jacbench.picking.examining.examination import Examination, examine
 from jacbench.picking.loading.subject import Subject
 from jacbench.picking.reference import coarseness, strength
-from jacbench.picking.reference.choice import Right
+from jacbench.picking.reference.choice import choose
 from jacbench.problems.counted_function import Calls, held_in
 from jacbench.problems.problem import Problem
 
@@ -93,13 +93,13 @@ def truth(
         # what a library warns of, it says again where the cells are settled
         warnings.simplefilter("ignore")
         gathering = _gathering(subject, backend, examination)
-        if examination.lifted and not gathering.ask():
+        if examination.lifted and not gathering.answered:
             # a mode that loses what is lifted: both in float32 are worth more than one, or none
             examination = replace(examination, precision=examination.dtype, lifted=False)
             gathering = _gathering(subject, backend, examination)
-        found, judgement = gathering.judged()
+        gathering.judge()
         with gathering.ground.calls.precisely():
-            return _told(gathering, examination, found, judgement, budget_s)
+            return _told(gathering, examination, budget_s)
 
 
 def _gathering(subject: Subject, backend: str, examination: Examination) -> Gathering:
@@ -134,50 +134,31 @@ def _reachable(problem: Problem) -> Problem:
     return replace(problem, elsewhere=elsewhere)
 
 
-def _told(
-    gathering: Gathering,
-    examination: Examination,
-    found: Products,
-    judgement: Judgement,
-    budget_s: float,
-) -> Truth:
+def _told(gathering: Gathering, examination: Examination, budget_s: float) -> Truth:
     """Choose what answers are held against, and say what it stands on."""
     ground, who = gathering.ground, gathering.ground.calls.who
-    _refuse_a_cut_function(gathering, found, judgement)
-    if judgement.refused and ground.problem.jacobian is None:
+    _refuse_a_cut_function(gathering)
+    refused = gathering.judgement.refused
+    if refused and ground.problem.jacobian is None:
         wrong = ground.calls.untraceable(ground.problem.x)
         if wrong is not None:
             raise NothingRightError(f"{who}: nothing is picked: {wrong}")
         raise NothingRightError(
-            f"{who}: nothing is picked, as what is right cannot be told: {judgement.refused}"
+            f"{who}: nothing is picked, as what is right cannot be told: {refused}"
             f"{coarseness.told(ground, examination.dtype)}"
         )
-    choice = Right(gathering, examination.dtype, budget_s=budget_s)
     try:
-        right = choice.choose(found, judgement)
+        right, judgement = choose(gathering, examination.dtype, budget_s=budget_s)
     except NothingRightError as exc:
         raise NothingRightError(
             f"{who}: nothing is picked, as what is right cannot be told: {exc}"
         ) from exc
-    if choice.by_hand is not None:
-        judgement = Judgement(confirmed=choice.by_hand)
     return Truth(
         reference=right,
-        products=found,
+        products=gathering.found,
         judgement=judgement,
         doubt=judgement.doubt or judgement.refused or _not_finite_at_x(gathering, examination),
-        told=strength.told(
-            found,
-            judgement,
-            right,
-            precision=ground.precision,
-            witnesses=ground.calls.backend.witnesses,
-            reasons=gathering.witnesses.reasons,
-            second=gathering.second,
-            lifted=ground.calls.lifted,
-            spared=gathering.allowance.why(gathering.call_s) if gathering.spared else "",
-            cut=graph_cut.told(gathering.cuts),
-        ),
+        told=strength.told(gathering, judgement, right),
     )
 
 
@@ -194,9 +175,10 @@ def _not_finite_at_x(gathering: Gathering, examination: Examination) -> str | No
     )
 
 
-def _refuse_a_cut_function(gathering: Gathering, found: Products, judgement: Judgement) -> None:
+def _refuse_a_cut_function(gathering: Gathering) -> None:
     """Refuse a function whose derivative is 0 by every mode, while its values move with x."""
     calls, points = gathering.ground.calls, gathering.ground.points
+    found, judgement = gathering.found, gathering.judgement
     given = [*found.pushed, *found.pulled]
     moves = judgement.refused or judgement.doubt
     if moves and not gathering.unasked and not any(map(np.any, given)):

@@ -152,10 +152,11 @@ def chosen(
     )
     gathering: Any = SimpleNamespace(
         ground=ground,
+        found=found,
+        judgement=judgement,
         witnesses=SimpleNamespace(reasons=()),
-        time_for_a_step=lambda found: lambda: True,
     )
-    return choice.Right(gathering, precision, budget_s=9.0).choose(found, judgement)
+    return choice.choose(gathering, precision, budget_s=9.0)[0]
 
 
 BOTH = Judgement(("forward", "reverse"))
