@@ -17,6 +17,7 @@ from jacbench.core.errors import unknown
 from jacbench.core.function_types import Namespace, NativeFunction
 from jacbench.core.known_fault import KnownFault
 from jacbench.core.tree import Tree
+from jacbench.problems.closing import ClosedOver
 from jacbench.problems.counted_function import Calls, home
 from jacbench.problems.fields import ProblemFields
 
@@ -273,7 +274,8 @@ def shifted(
         returned, Z = found.with_value(*before, x, *constants)
         return (returned[0] if problem.has_aux else returned), Z
 
-    return value_and_intermediate
+    held = problem.held(backend)
+    return ClosedOver(value_and_intermediate, held) if held else value_and_intermediate
 
 
 def _shifter(name: str, shift: Any, seen: list[Native]) -> Callable[[str, Any], Any]:

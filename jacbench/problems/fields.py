@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jacbench.backend import registry
 from jacbench.core import nearby, operators, tree
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError
 from jacbench.core.function_types import Namespace, NativeFunction, NeutralFunction
 from jacbench.core.tolerance import why_no_tolerance
 from jacbench.core.tree import Tree
+from jacbench.problems import closing
+from jacbench.problems.closing import ClosedOver, Held
 
 if TYPE_CHECKING:
     from jacbench.core.known_fault import KnownFault
@@ -142,8 +146,31 @@ class ProblemFields:
         """Return the function on ``backend``'s arrays, ``f(x, *constants)``: as it was given.
 
         It returns y, or (y, aux) where the problem has aux, and takes ``tap`` where it is tapped.
+        Constants that are not floating are held where the library traces the function only so.
         """
-        return self.native_function(backend) or self.neutral(xp)
+        function = self.native_function(backend) or self.neutral(xp)
+        held = self.held(backend)
+        return ClosedOver(function, held) if held else function
+
+    def held(self, backend: str) -> Held:
+        """Return the constants that the function uses as Python values, see ``problems.closing``.
+
+        Asked once of each library; empty where it traces the function with all of them unknown.
+        """
+        if backend not in self._held:
+            own = closing.fixed(self.constants, self.in_axes)
+            self._held[backend] = own if own and self._is_traced_only_with(own, backend) else ()
+        return self._held[backend]
+
+    @functools.cached_property
+    def _held(self) -> dict[str, Held]:
+        """What was found so far, by backend."""
+        return {}
+
+    def _is_traced_only_with(self, own: Held, backend: str) -> bool:
+        loaded = registry.load(backend)
+        function = self.native_function(backend) or self.neutral(loaded.xp)
+        return closing.needed(loaded, function, (self.x, *self.constants), own)
 
     def value_alone(self, function: NativeFunction) -> NativeFunction:
         """Return ``function``, one of those above, without aux."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jacbench.backend import Backend, registry
+from jacbench.backend import registry
 from jacbench.core import tree
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError
@@ -38,18 +38,13 @@ class Split:
     function: Any
 
 
-def split(
-    function: Any, given: Inputs, who: str, *, neutral: bool = False, closed_over: bool = False
-) -> Split:
+def split(function: Any, given: Inputs, who: str, *, neutral: bool = False) -> Split:
     """Take apart what ``function`` is called with; numbers and strings stay with the function.
 
     Parameters
     ----------
     neutral
         True of a function that takes the namespace first.
-    closed_over
-        True where arrays that are not floating stay with it too, as they were given: masks and
-        sizes that it uses as Python values.
 
     Raises
     ------
@@ -57,7 +52,7 @@ def split(
         In one line: an x that is no array of floats.
     """
     others = [a for i, a in enumerate(given.arguments) if i != given.argnum]
-    held = [_Held.of(other, floating=closed_over) for other in others]
+    held = [_Held.of(other) for other in others]
     constants = tuple(part.constant for part in held if part.places)
     plain = given.argnum == 0 and not given.keywords and all(part.whole for part in held)
     return Split(
@@ -121,12 +116,10 @@ class _Held:
     constant: Tree
 
     @classmethod
-    def of(cls, value: Any, *, floating: bool = False) -> _Held:
-        """Tell the arrays in ``value``, or only the ``floating`` ones, from what stays as it is."""
+    def of(cls, value: Any) -> _Held:
+        """Tell the arrays in ``value`` from what stays as it is."""
         leaves = tree.leaves(value)
         hosted = [_array(leaf) for leaf in leaves]
-        if floating:
-            hosted = [a if a is not None and a.dtype.kind == "f" else None for a in hosted]
         places = tuple(i for i, leaf in enumerate(hosted) if leaf is not None)
         arrays = [hosted[i] for i in places]
         whole = len(places) == len(leaves)
@@ -145,26 +138,6 @@ class _Held:
         for place, array in zip(self.places, constant, strict=True):
             leaves[place] = array
         return tree.unflatten(self.value, leaves)
-
-
-def to_close_over(function: Any, given: Inputs, who: str, backend: Backend) -> bool:
-    """Say whether ``function`` can be traced only with what is not floating left as it is.
-
-    Parameters
-    ----------
-    backend
-        The library that is to trace it.
-    """
-    as_arguments = split(function, given, who)
-    every = [np.asarray(leaf) for c in as_arguments.constants for leaf in tree.leaves(c)]
-    if all(array.dtype.kind == "f" for array in every):
-        return False
-    closed = split(function, given, who, closed_over=True)
-    return not _traces(backend, as_arguments) and _traces(backend, closed)
-
-
-def _traces(backend: Backend, parts: Split) -> bool:
-    return backend.traces(parts.function, (parts.x, *parts.constants))
 
 
 def is_numbers(value: Any) -> bool:

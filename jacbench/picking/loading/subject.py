@@ -257,14 +257,7 @@ def _of_neutral(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subje
 def _of_native(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subject:
     given = pieces.given
     owner = _owner(given.x, name)
-    # a mask or a size that is used as a Python value: closed over it works, as under jax.jit
-    closes = [
-        backend
-        for backend in recognition.libraries(obj)
-        if backend in recognition.installed()
-        and arguments.to_close_over(obj, given, name, registry.load(backend))
-    ]
-    parts = arguments.split(obj, given, name, closed_over=bool(closes))
+    parts = arguments.split(obj, given, name)
     whole = {
         backend: OneArray(parts.function, name, registry.load(backend), output=pieces.output)
         for backend in ("numpy", *recognition.installed())
@@ -307,18 +300,14 @@ def _of_native(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subjec
     first = chosen.found[0]
     found, backends = first.precision, [one.backend for one in chosen.found]
     value = whole[backends[0]]
-    pieces = dataclasses.replace(pieces, closed_over=bool(closes), by_field=value.by_field)
+    problem = problem_for(*backends, known=True)
+    closes = any(map(problem.held, backends))
+    pieces = dataclasses.replace(pieces, closed_over=closes, by_field=value.by_field)
     spelled = {
         backend: code_setup.native(pieces, backend, found.dtype, narrow=precision.narrows(backend))
         for backend in backends
     }
     notes = [*_about_x(given, parts.x), *chosen.notes, *first.notes, *found.notes]
-    if closes:
-        notes.append(
-            "arguments that are not floating are closed over: it uses them as Python values, and "
-            "what is compiled holds for these"
-        )
-    problem = problem_for(*backends, known=True)
     kind = chosen.kind
     return _subject(problem, spelled, found.dtype, first.device, kind, notes, found, value.outputs)
 
@@ -346,6 +335,10 @@ def _asked(x: Any, dtype: str | None) -> str:
     return dtype or max((str(leaf.dtype) for leaf in tree.leaves(x)), key=_WIDTH.__getitem__)
 
 
+_CLOSES = (
+    "arguments that are not floating are closed over: it uses them as Python values, and what is "
+    "compiled holds for these"
+)
 _WIDTH = {"float32": 0, "float64": 1}
 
 
@@ -446,6 +439,8 @@ def _subject(
 ) -> Subject:
     order: Callable[[str], int] = [*registry.descriptors()].index
     backends = tuple(sorted(spelled, key=order))
+    if any(map(problem.held, backends)):
+        notes = [*notes, _CLOSES]
     return Subject(
         problem=problem,
         backends=backends,

@@ -125,9 +125,8 @@ def test_masks_and_sizes_that_jax_code_uses_as_python_values_are_closed_over() -
 
     given = Inputs(arguments=(x, mask, size), names=("x", "mask", "size"), convertible=True)
     found = subject.of(masked, given)
-    assert found.problem.constants == ()
-    function = found.problem.native_function("jax")
-    J = jax.jit(jax.jacrev(function))(x.astype("float32"))
+    function = found.problem.bound("jax", jnp)
+    J = jax.jit(jax.jacrev(function))(x.astype("float32"), *found.problem.constants)
     assert np.allclose(J[:2], np.diag(np.cos(x))[[0, 2]], atol=1e-6)
     assert any("are closed over" in note for note in found.notes)
     assert not any(line.startswith(("mask =", "size =")) for line in found.spelling.setup)
