@@ -27,6 +27,9 @@ from jacbench.problems.counted_function import Calls
 
 NOISY = 100
 """Sizes of the noise of y within which methods agree on a function that is noisy."""
+ROUNDED = 1e-8
+"""Normwise difference of two ways that rounding may explain, where a function is ill conditioned:
+the one that is nearer to differences is then no more right than they are."""
 CHANGED = 1e-10
 """Share of ‖y‖ by which two calls at one x differ where the function is not one of x alone."""
 AGAIN = 8
@@ -118,7 +121,7 @@ class Entries:
         if ways:
             said, apart, limit = self._compared(ways)
             believed = judge(said, agreement=apart, limit=limit).believed
-            who = [] if _differ(apart, limit) and len(believed) != 1 else [*believed]
+            who = [] if _undecided(believed, apart, limit) else [*believed]
         right = ways[who[0]][at] if who else whole_differences.jacobian(around[at])[0]
         names = "complex steps" if who == [COMPLEX_STEP] else " and ".join(who)
         off = np.abs(claimed[at] - right)
@@ -175,8 +178,7 @@ class Entries:
         who = " and ".join(ways)
         judgement = judge(said, agreement=apart, limit=limit, who=who)
         believed = judgement.believed
-        if _differ(apart, limit) and len(believed) != 1:
-            # both are about as near to differences, or both are denied
+        if apart is not None and _undecided(believed, apart, limit):
             made = self._by_differences(f"{who} differ by {apart:.1g}")
             return self._unlike(made, ways, said)
         if not believed:
@@ -275,8 +277,11 @@ class Entries:
         )
 
 
-def _differ(apart: float | None, limit: float) -> bool:
-    return apart is not None and apart > limit
+def _undecided(believed: Sequence[str], apart: float | None, limit: float) -> bool:
+    """Say whether two ways differ and none of them is better known than differences are."""
+    if apart is None or apart <= limit:
+        return False
+    return len(believed) != 1 or apart <= ROUNDED
 
 
 def _apart(one: Array, other: Array) -> float:

@@ -266,7 +266,7 @@ standing(
 )
 standing(
     "one witness is enough where two differ",
-    "if _differ(apart, limit) and len(believed) != 1:",
+    "if apart is not None and _undecided(believed, apart, limit):",
     "if False:",
     "tests/checking/test_consensus.py",
 )
@@ -281,6 +281,12 @@ standing(
     "if False and all(",
 )
 standing("what nothing can tell stands", "if not error <= GOOD:", "if False:")
+standing(
+    "rounding of the one is a fault of the other",
+    "return len(believed) != 1 or apart <= ROUNDED",
+    "return len(believed) != 1",
+    "tests/checking/test_consensus.py",
+)
 standing(
     "noise of the function is a fault of its methods",
     "return min(GOOD, NOISY * noise)",
