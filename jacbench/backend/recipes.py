@@ -164,6 +164,8 @@ def through_jacbench(
     arguments = [spelling.f, spelling.x, f'"{method}"']
     if operator == "batch_jacobian":
         arguments.append(f"in_axis={(facts.get('in_axes') or (0,))[0]}")
+    if facts.get("pattern"):
+        arguments.append(f"pattern={facts['pattern']}")
     if chunk_size is not None:
         arguments.append(f"chunk_size={chunk_size}")
     line = "import jacbench"

@@ -14,7 +14,10 @@ from jacbench.commands import options, output
 from jacbench.reporting.markup import printable
 
 Name = Annotated[
-    str, typer.Argument(metavar="FILE.py:NAME", help="Your function; or package.module:NAME.")
+    str,
+    typer.Argument(
+        metavar="FILE.py:NAME", help="Your function; or package.module:NAME, or a problem."
+    ),
 ]
 
 # --- x, and what f is by it ---

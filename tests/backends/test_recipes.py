@@ -345,6 +345,10 @@ def test_other_operators_have_no_recipe() -> None:
 
 def test_jacbench_is_asked_for_the_rest() -> None:
     spelling = Spelling((), "loss", "x", "jax")
+    told = recipes.through_jacbench(
+        "jax.coloured-csr", "sparse_jacobian", spelling, None, {"pattern": "problem.pattern"}
+    )
+    assert told[-2].endswith('"jax.coloured-csr", pattern=problem.pattern)')
     told = recipes.through_jacbench("jax.coloured-csr", "sparse_jacobian", spelling, None, {})
     assert told[:2] == ["import jacbench", ""]
     assert told[-2:] == [

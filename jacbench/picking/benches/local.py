@@ -48,6 +48,8 @@ NOTHING = 1e-12
 """Share of the largest entry below which one may be rounding, in place of a zero."""
 _OF_TREES = "samples are looked for where y is one array: name one of its arrays with --output"
 """Why no method goes by samples where a function returns a tree."""
+_PATTERN = "problem.pattern"
+"""How the lines to paste call the pattern that a problem gives."""
 WARM_S = 0.05
 """A fifth of this, seconds, goes into the first estimate of a call's time."""
 
@@ -385,6 +387,7 @@ class LocalBench:
             "in_axes": problem.in_axes,
             "tree": not tree.is_leaf(problem.x),
             "returns_tree": outputs is not None,
+            "pattern": _PATTERN if self._is_by_pattern(candidate) else "",
             "zero": settled is not None and "zero_columns" in settled.result.notes,
             "device": self.subject.device,
             "dtype": self.subject.dtype,
@@ -401,6 +404,11 @@ class LocalBench:
         )
         lines = lines or through_jacbench(method, candidate.operator, spelling, chunk, facts)
         return [*spelling.setup, *lines]
+
+    def _is_by_pattern(self, candidate: Candidate) -> bool:
+        """Say whether it was prepared with the pattern that the problem gives."""
+        structure = registry.method(candidate.method).info.structure
+        return structure == "sparse" and self.subject.problem.pattern is not None
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return the machine, the versions and the settings."""

@@ -1,4 +1,4 @@
-"""What a command line names: ``FILE.py:NAME`` or ``package.module:NAME``, loaded."""
+"""What a command line names, loaded: ``FILE.py:NAME``, ``package.module:NAME``, a problem."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from jacbench import problems
 from jacbench.core.errors import JacbenchError, unknown
 from jacbench.problems import from_file
 from jacbench.problems.problem import Problem
+
+_HOME = "jacbench"
+"""Where the lines to paste import the catalogue from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ class Named:
     @property
     def place(self) -> str:
         """The file or the module, in words."""
-        return self.file.name if self.file is not None else self.text.rpartition(":")[0]
+        return self.file.name if self.file is not None else self.text.rpartition(":")[0] or _HOME
 
     def imports(self, *others: str) -> tuple[str, ...]:
         """Return the lines that import it and ``others``, names of the same module."""
@@ -61,7 +65,8 @@ def load(named: str) -> Named:
     """Return what ``named`` names.
 
     A file is executed, with its folder on the import path, as Python itself would; a module is
-    imported, with the working directory on the path. NAME may have dots: ``model.encoder``. A
+    imported, with the working directory on the path. NAME may have dots: ``model.encoder``. What
+    has no colon is a problem of the catalogue: ``basics/mlp-weights[batch=64]``. A
     function without arguments is taken to make what is meant, and is called.
 
     Raises
@@ -71,9 +76,12 @@ def load(named: str) -> Named:
         kept as the cause; something that is no function.
     """
     place, _, name = named.rpartition(":")
+    if not place and name.partition("/")[0] in _families():
+        return _of_catalogue(named)
     if not place or not name or "/" in name or "\\" in name:
         raise JacbenchError(
-            f"{named!r} names no function: give FILE.py:NAME or package.module:NAME"
+            f"{named!r} names no function: give FILE.py:NAME or package.module:NAME, or a problem "
+            "of jacbench list"
         )
     file = Path(place) if place.endswith(".py") else None
     module = _imported(place, named) if file is None else _executed(file, named)
@@ -86,6 +94,20 @@ def load(named: str) -> Named:
         module=module,
         expression=expression,
         file=file,
+        text=named,
+    )
+
+
+def _families() -> set[str]:
+    return {name.partition("/")[0] for name in problems.names()}
+
+
+def _of_catalogue(named: str) -> Named:
+    return Named(
+        object=problems.get(named),
+        module=problems,
+        expression=f"problems.get({named!r})".replace("'", '"'),
+        file=None,
         text=named,
     )
 

@@ -151,6 +151,7 @@ def of_problem(pieces: Pieces, library: str, dtype: str, *, has_aux: bool) -> Sp
     """Return the spelling of a :class:`jacbench.Problem`, its function bound to the library."""
     value = "problem.value_alone(function)" if has_aux else "function"
     lines = (
+        *(_FLOAT64.get(library, ()) if dtype == "float64" else ()),
         "from jacbench import registry, tree",
         *pieces.setup,
         *([] if pieces.function == "problem" else [f"problem = {pieces.function}"]),

@@ -127,13 +127,22 @@ def test_nothing_is_imported_before_it_is_needed() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_problem_of_the_catalogue_goes_by_its_name() -> None:
+    found = naming.load("basics/mlp-weights")
+    scope: dict[str, object] = {}
+    exec("\n".join(found.imports()), scope)  # noqa: S102 - the code to paste
+    assert eval(found.expression, scope) is found.object  # noqa: S307
+    assert refusal("basics/nothing").startswith("unknown problem 'basics/nothing': did you mean")
+
+
 # One line each
 
 
 @pytest.mark.parametrize("named", ["model.py", "loss", ":loss", "model.py:", "C:/model.py"])
 def test_what_names_nothing(named: str) -> None:
     assert refusal(named) == (
-        f"{named!r} names no function: give FILE.py:NAME or package.module:NAME"
+        f"{named!r} names no function: give FILE.py:NAME or package.module:NAME, or a "
+        "problem of jacbench list"
     )
 
 

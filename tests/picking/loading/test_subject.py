@@ -259,7 +259,9 @@ def test_a_problem() -> None:
         has_aux=True,
     )
     assert subject.of(native).backends == ("jax", "torch")
+    jax.config.update("jax_enable_x64", False)  # as in a process that runs the lines alone
     y, _ = pasted(subject.of(native).spelled("jax"), problem=native)
+    assert y.dtype == "float64"
     assert np.allclose(host(y), np.sin(X) * X * X)
     for backend in found.backends:
         y, _ = pasted(found.spelled(backend), problem=neutral)
