@@ -9,11 +9,14 @@ import hypothesis
 import pytest
 
 from jacbench.measuring import threads
-from tests import memory
+from tests import compiling, memory
 
 # before any test imports NumPy: on a small or busy machine two threads per product cost far more
 # than they give (66 s against 2.4 s for one cell)
 threads.pin(1)
+
+# what JAX compiles here runs once or twice; processes that a test starts compile as a user's do
+compiling.make_quick()
 
 # a busy machine is no failure: nothing here is a test of time
 hypothesis.settings.register_profile("jacbench", deadline=None)

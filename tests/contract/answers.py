@@ -228,6 +228,28 @@ def check_value(found: list[np.ndarray], expected: list[np.ndarray], dtype: str)
         assert np.linalg.norm(one - other) <= LIMIT[dtype] * np.linalg.norm(other)
 
 
+def check_keeps_nothing(found: Settled, problem: Problem) -> None:
+    """Check that a call answers for the x it is given, keeps nothing and changes nothing."""
+    assert found.prepared is not None
+    method, call = found.result.cell.method, found.prepared.call
+    backend = registry.load(found.result.cell.backend)
+    one = found.x
+    two = tree.map_leaves(lambda leaf: backend.put(leaf, "cpu", "float64"), problem.elsewhere)
+    before = native_arrays(method, [one, two])
+    kept = [quietly(call, one)]
+    copies = [native_arrays(method, kept[0])]
+    for x in (two, one):
+        kept.append(quietly(call, x))
+        copies.append(native_arrays(method, kept[-1]))
+    first, second, third = copies
+    # blocks of zeros are the same everywhere; not everything is
+    assert not all(map(np.array_equal, first, second))
+    assert all(map(np.array_equal, first, third))
+    for native, copy in zip(kept, copies, strict=True):
+        assert all(map(np.array_equal, native_arrays(method, native), copy))
+    assert all(map(np.array_equal, before, native_arrays(method, [one, two])))
+
+
 def check_not_done(found: Settled, problem: Problem) -> None:
     """Check that a cell without an answer says why in one line, and cannot be timed."""
     result = found.result

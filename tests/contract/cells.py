@@ -76,6 +76,16 @@ def _by_intermediate() -> Problem:
 BY_INTERMEDIATE = _by_intermediate()
 OWN = {BY_INTERMEDIATE.name: BY_INTERMEDIATE}
 
+REQUIRED = {
+    "a tree": "wrt/dict-of-parameters",
+    "an input that is not used": "wrt/several-inputs",
+    "samples": INSTANCES["wrt/per-sample"],
+    "samples that share x": INSTANCES["wrt/per-sample-parameters"],
+    "aux": "wrt/auxiliary",
+    "an intermediate value": BY_INTERMEDIATE.name,
+}
+"""Problems that a method must do, if it does anything; each method some of them."""
+
 
 def problem_of(name: str) -> Problem:
     """Return a problem, or skip where what it is made of is not installed."""
@@ -95,6 +105,8 @@ STRUCTURED = [name for name, info in INFO.items() if info.structure]
 METHODS = [name for name in INFO if name not in COMPILED and name not in STRUCTURED]
 TRACED = [n for n in METHODS if n.startswith(("jax.", "torch.func.linearize"))]
 """What traces, and mostly compiles, for every cell: tenths of a second each."""
+EAGER = [name for name in TRACED if name.endswith("-eager")]
+"""What compiles every operation by itself: the method without its ``jax.jit``, tried on more."""
 
 _FORMS = ("wrt/several-inputs", "wrt/scalar-input", "wrt/dict-of-parameters")
 ENOUGH = {
@@ -108,6 +120,9 @@ ENOUGH = {
     "jvp": _FORMS,
 }
 """Patterns of the problems on which the traced methods of an operator are tried."""
+
+ENOUGH_EAGERLY = (*_FORMS, "basics/linear-sum", "shape/small", "awkward/constant-output")
+"""The same of those without ``jax.jit``: of every family that the operator has."""
 
 ENOUGH_IN_FLOAT32 = {
     "value_and_jacobian": ("wrt/several-inputs", "wrt/auxiliary"),
@@ -136,22 +151,37 @@ def tried_on(method: str, dtype: str) -> list[str]:
     if method not in TRACED or (method == "jax.jacrev" and dtype == "float64"):
         return having
     operator, library = INFO[method].operator, method.partition(".")[0]
-    patterns = (*ENOUGH[operator], *DECLINED[library])
+    enough = ENOUGH_EAGERLY if method in EAGER else ENOUGH[operator]
+    patterns = (*enough, *DECLINED[library])
     if dtype == "float32":
         patterns = ENOUGH_IN_FLOAT32.get(operator, ("wrt/several-inputs",))
     return [name for name in having if any(fnmatchcase(name, p) for p in patterns)]
 
 
 CASES = [
-    (INSTANCES[name], method, dtype)
-    for method in METHODS
-    for dtype in DTYPES
-    for name in tried_on(method, dtype)
+    *(
+        (INSTANCES[name], method, dtype)
+        for dtype in DTYPES
+        for method in METHODS
+        for name in tried_on(method, dtype)
+    ),
+    *(
+        (BY_INTERMEDIATE.name, method, dtype)
+        for dtype in DTYPES
+        for method in METHODS
+        if INFO[method].by_intermediate
+    ),
 ]
 COMPILED_CASES = [
     *(("wrt/several-inputs", method, dtype) for method in COMPILED for dtype in DTYPES),
     ("awkward/trace", "torch.compile-jacrev", "float64"),
 ]
+
+
+def cases(library: str) -> list[tuple[str, str, str]]:
+    """Return the cases of one library, problem by problem: what JAX compiled is used again."""
+    own = [case for case in CASES if case[1].partition(".")[0] == library]
+    return sorted(own, key=lambda case: (case[2], case[0]))
 
 
 # --- settling ---
@@ -185,8 +215,10 @@ def settled(
     device: str = "cpu",
     chunk_size: int | None = None,
 ) -> Settled:
-    """Return the settled cell, settling it at the first call."""
+    """Return the settled cell, which nothing here keeps: all of them would be gigabytes."""
     backend = installed(method)
     problem_of(problem)
     cell = Cell(problem, INFO[method].operator, method, backend, device, dtype, 1)
-    return harness(chunk_size).settle(cell)
+    found = harness(chunk_size).settle(cell)
+    del harness(chunk_size).settled[cell]
+    return found

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from jacbench.backend import registry
 from jacbench.core.cell import Verdict
+from jacbench.problems.problem import Problem
 from tests.contract.cells import INFO, INSTANCES, problem_of
 
 _TORCH_FORWARD = (
@@ -76,9 +77,9 @@ def _matches(told: dict[str, tuple[str, ...]], name: str, method: str) -> bool:
     return any(fnmatchcase(method, pattern) for pattern in told.get(name, ()))
 
 
-def _by_rule(name: str, method: str) -> bool:
+def _by_rule(name: str, problem: Problem, method: str) -> bool:
     """Say whether this kind of method can do this kind of problem in no library."""
-    problem, info = problem_of(INSTANCES[name]), INFO[method]
+    info = INFO[method]
     backend = registry.descriptor_of(method).name
     if info.operator == "batch_jacobian":
         assert problem.in_axes is not None
@@ -93,8 +94,8 @@ def _by_rule(name: str, method: str) -> bool:
 
 def expected(instance: str, method: str, dtype: str) -> Verdict:
     """Return the verdict on one of the contract's cells."""
-    name = NAMES[instance]
-    if _by_rule(name, method):
+    name = NAMES.get(instance, instance)
+    if _by_rule(name, problem_of(instance), method):
         return Verdict.UNSUPPORTED
     if _matches(KNOWN_FAULTS, name, method):
         return Verdict.KNOWN_FAULT

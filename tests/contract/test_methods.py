@@ -1,8 +1,6 @@
 """One contract for every method of every backend: its operator, on every problem, in both dtypes.
 
-A cell agrees, or it is one of those that :mod:`tests.contract.expected` lists and says in one line
-why not. What agrees is checked once more by :mod:`tests.contract.answers`, without the code that
-gave the verdict.
+The cells themselves are in one file a library: ``test_methods_*.py``.
 """
 
 from __future__ import annotations
@@ -15,9 +13,8 @@ import pytest
 from jacbench.backend import Prepared, registry
 from jacbench.core import layouts, operators, tree
 from jacbench.core.cell import Verdict
-from tests.contract.answers import check, check_not_done, declared, right, told
+from tests.contract.answers import check, check_not_done, declared, right
 from tests.contract.cells import (
-    BY_INTERMEDIATE,
     CASES,
     COMPILED,
     COMPILED_CASES,
@@ -25,6 +22,8 @@ from tests.contract.cells import (
     INFO,
     INSTANCES,
     METHODS,
+    REQUIRED,
+    STRUCTURED,
     TRACED,
     has_operator,
     installed,
@@ -32,29 +31,10 @@ from tests.contract.cells import (
     settled,
 )
 from tests.contract.expected import expected
-
-
-@pytest.mark.parametrize(("problem", "method", "dtype"), [*CASES, *COMPILED_CASES])
-def test_agrees_or_says_why_not(problem: str, method: str, dtype: str) -> None:
-    found = settled(problem, method, dtype)
-    if not (method in COMPILED and found.result.verdict is Verdict.UNSUPPORTED):  # no compiler
-        assert found.result.verdict is expected(problem, method, dtype), told(found.result)
-    if found.result.verdict is Verdict.AGREES:
-        check(found, problem_of(problem))
-    else:
-        check_not_done(found, problem_of(problem))
-
+from tests.contract.holding import is_called_again
 
 # --- what every method must do ---
 
-REQUIRED = {
-    "a tree": "wrt/dict-of-parameters",
-    "an input that is not used": "wrt/several-inputs",
-    "samples": INSTANCES["wrt/per-sample"],
-    "samples that share x": INSTANCES["wrt/per-sample-parameters"],
-    "aux": "wrt/auxiliary",
-    "an intermediate value": BY_INTERMEDIATE.name,
-}
 OF_OPERATOR = {
     "batch_jacobian": ("samples", "samples that share x"),
     "value_and_jacobian": ("a tree", "an input that is not used", "aux"),
@@ -66,13 +46,14 @@ def required(method: str) -> tuple[str, ...]:
         return ("an intermediate value",)
     if method in COMPILED:
         return ("an input that is not used",)  # of a tree: seconds each
-    if method.endswith((".sum-trick", ".per-sample")):
+    if method.endswith(".sum-trick"):
         return ("samples",)
     if INFO[method].structure:
         return ()  # see test_structure
     return OF_OPERATOR.get(INFO[method].operator, ("a tree", "an input that is not used"))
 
 
+HELD = {*CASES, *COMPILED_CASES}
 MUST = [
     (method, what, dtype)
     for method in INFO
@@ -83,14 +64,17 @@ MUST = [
 ]
 
 
-@pytest.mark.parametrize(("method", "what", "dtype"), MUST)
-def test_does_what_every_method_must(method: str, what: str, dtype: str) -> None:
-    # else the test above would pass for a method that declines everything
-    found = settled(REQUIRED[what], method, dtype)
-    if method in COMPILED and found.result.verdict is Verdict.UNSUPPORTED:
-        pytest.skip(f"depends on the machine's compiler: {found.result.reason}")
-    assert found.result.verdict is Verdict.AGREES, told(found.result)
-    check(found, problem_of(REQUIRED[what]))
+def test_every_method_is_held_to_what_it_must_do() -> None:
+    # else a method that declines everything could pass
+    for method, what, dtype in MUST:
+        cell = (REQUIRED[what], method, dtype)
+        assert cell in HELD
+        assert expected(*cell) is Verdict.AGREES
+
+
+def test_every_method_is_called_again() -> None:
+    called = {method for problem, method, dtype in HELD if is_called_again(problem, method, dtype)}
+    assert called == set(INFO) - set(STRUCTURED)
 
 
 BY_HAND = {

@@ -10,7 +10,7 @@ from jacbench.checking.checks import Settled
 from jacbench.core import tree
 from jacbench.core.cell import Verdict
 from jacbench.problems.problem import Problem
-from tests.contract.answers import check, told
+from tests.contract.answers import check, check_keeps_nothing, told
 from tests.contract.cells import INFO, INSTANCES, STRUCTURED, has_operator, problem_of, settled
 
 SMALL = [name for name in INSTANCES if not name.startswith(("nn/", "awkward/"))]
@@ -30,11 +30,23 @@ LACKING = {
 """What the line speaks of where a structure is lacking."""
 
 CASES = [
-    (INSTANCES[name], method)
-    for method in STRUCTURED
-    for name in SMALL
-    if has_operator(name, method)
+    *(
+        (name, method, "float64")
+        for name in SMALL
+        for method in STRUCTURED
+        if has_operator(name, method)
+    ),
+    *(
+        ("wrt/per-sample", method, "float32")
+        for method in STRUCTURED
+        if INFO[method].structure == "samples"
+    ),
 ]
+
+
+def has_structure(name: str, method: str) -> bool:
+    """Whether the problem has what the method relies on."""
+    return name in HAVE.get(INFO[method].structure, ())
 
 
 def check_by_layout(found: Settled, problem: Problem) -> None:
@@ -49,27 +61,19 @@ def check_by_layout(found: Settled, problem: Problem) -> None:
     np.testing.assert_allclose(matrix, right, rtol=0, atol=1e-12 * np.linalg.norm(right))
 
 
-@pytest.mark.parametrize(("problem", "method"), CASES)
-def test_agrees_or_says_what_is_lacking(problem: str, method: str) -> None:
-    found = settled(problem, method)
-    if found.result.verdict is Verdict.AGREES and INFO[method].operator == "jacobian":
-        check(found, problem_of(problem))
-        return
+@pytest.mark.parametrize(("name", "method", "dtype"), CASES)
+def test_agrees_or_says_what_is_lacking(name: str, method: str, dtype: str) -> None:
+    found, problem = settled(INSTANCES[name], method, dtype), problem_of(INSTANCES[name])
+    reason = found.result.reason or ""
     if found.result.verdict is Verdict.AGREES:
-        check_by_layout(found, problem_of(problem))
+        if INFO[method].operator == "jacobian":
+            check(found, problem)
+        else:
+            check_by_layout(found, problem)
+        if has_structure(name, method) and dtype == "float64":
+            check_keeps_nothing(found, problem)
         return
     assert found.result.verdict is Verdict.UNSUPPORTED, told(found.result)
-    reason = found.result.reason or ""
+    assert "install" in reason or not has_structure(name, method), reason
     assert "\n" not in reason
     assert any(word in reason for word in LACKING[INFO[method].structure]), reason
-
-
-@pytest.mark.parametrize(
-    ("name", "method"),
-    [(name, m) for m in STRUCTURED for name in HAVE.get(INFO[m].structure, ())],
-)
-def test_agrees_where_the_structure_is(name: str, method: str) -> None:
-    found = settled(INSTANCES[name], method)
-    if "install" in (found.result.reason or ""):
-        pytest.skip(found.result.reason or "")
-    assert found.result.verdict is Verdict.AGREES, told(found.result)
