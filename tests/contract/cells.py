@@ -130,6 +130,16 @@ ENOUGH_IN_FLOAT32 = {
 }
 """The same in float32, where a fault would be one of the dtype and not of the form."""
 
+FIRST = {
+    (INFO[name].operator, name.partition(".")[0]): name
+    for name in reversed(METHODS)
+    if name not in TRACED
+}
+"""One method that does not trace of every operator in every library: on all problems, always."""
+
+OTHERS_IN_FLOAT32 = ("wrt/*", "basics/generator", "shape/tall", "awkward/c*", "nn/layernorm")
+"""Patterns of the problems on which the other methods that do not trace are tried in float32."""
+
 DECLINED = {
     "jax": (
         *("awkward/while-loop", "awkward/custom-vjp", "awkward/item-branch"),
@@ -148,13 +158,18 @@ def has_operator(problem: str, method: str) -> bool:
 def tried_on(method: str, dtype: str) -> list[str]:
     """Return the names, in the catalogue, of the problems on which ``method`` is tried."""
     having = [name for name in problems.names() if has_operator(name, method)]
-    if method not in TRACED or (method == "jax.jacrev" and dtype == "float64"):
-        return having
     operator, library = INFO[method].operator, method.partition(".")[0]
-    enough = ENOUGH_EAGERLY if method in EAGER else ENOUGH[operator]
-    patterns = (*enough, *DECLINED[library])
-    if dtype == "float32":
+    if method == FIRST.get((operator, library)):
+        return having
+    if dtype == "float64" and (method not in TRACED or method == "jax.jacrev"):
+        return having
+    if method not in TRACED:
+        patterns = OTHERS_IN_FLOAT32
+    elif dtype == "float32":
         patterns = ENOUGH_IN_FLOAT32.get(operator, ("wrt/several-inputs",))
+    else:
+        enough = ENOUGH_EAGERLY if method in EAGER else ENOUGH[operator]
+        patterns = (*enough, *DECLINED[library])
     return [name for name in having if any(fnmatchcase(name, p) for p in patterns)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -11,45 +10,19 @@ from jacbench_numpy import xp
 
 from jacbench import problems
 from jacbench.backend import registry
-from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.core.cell import Verdict
 from jacbench.problems.problem import Problem
-from jacbench.running.prepared_cells import Harness, Limits
+from tests.contract.cells import METHODS, has_operator, settled
 
 NAMES = [name for name in problems.names() if name.startswith("awkward/")]
 REFUSED = ["awkward/complex-input", "awkward/integer-input"]
 ANALYTIC = [name for name in NAMES if name not in (*REFUSED, "awkward/dropout")]
 LIBRARIES = ("torch", "jax", "autograd")
-WELL = (Verdict.AGREES, Verdict.UNSUPPORTED, Verdict.KNOWN_FAULT)
-
-# with and without jit, reverse and forward: JAX compiles each of the others in tenths of a second,
-# and compiled torch takes seconds; the contract goes through all of them
-METHODS = {
-    "jax": (
-        *("jax.jacrev", "jax.jacfwd", "jax.jacrev-eager"),
-        *("jax.jacfwd-eager", "jax.vjp-eager", "jax.jvp-eager"),
-    )
-}
 
 
 @pytest.fixture(params=["x", "elsewhere"])
 def point(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-@functools.cache
-def harness() -> Harness:
-    return Harness(1, Limits(None), {}, verify_pins=False)
-
-
-@functools.cache
-def settled(problem: str, method: str, dtype: str = "float64") -> CellResult:
-    descriptor = registry.descriptor_of(method)
-    reason = descriptor.absent()
-    if reason is not None:
-        pytest.skip(reason)
-    (operator,) = (info.operator for info in descriptor.methods if info.name == method)
-    cell = Cell(problem, operator, method, descriptor.name, "cpu", dtype, 1)
-    return harness().settle(cell).result
 
 
 def installed(library: str) -> Any:
@@ -228,105 +201,15 @@ def test_dropout_leaves_the_global_generators_alone() -> None:
     assert np.array_equal(np.random.get_state()[1], numpys)  # noqa: NPY002
 
 
-# --- verdicts ---
-
-
-def methods(library: str) -> list[str]:
-    infos = registry.descriptors()[library].methods
-    return [
-        info.name
-        for info in infos
-        if not info.by_intermediate
-        and not info.name.startswith("torch.compile-")
-        and info.operator != "batch_jacobian"
-        and not info.structure
-    ]
-
-
-@pytest.mark.parametrize("library", ["torch", "autograd"])
-@pytest.mark.parametrize("name", NAMES)
-def test_no_verdict_is_a_fault(name: str, library: str) -> None:
-    for method in methods(library):
-        result = settled(name, method)
-        assert result.verdict in WELL, (method, result.verdict, result.reason)
-        assert result.verdict is Verdict.AGREES or result.reason
-
-
-def verdicts(name: str, library: str) -> dict[str, Verdict]:
-    return {m: settled(name, m).verdict for m in METHODS.get(library, methods(library))}
-
-
-def declined(name: str, library: str) -> set[str]:
-    found = verdicts(name, library)
-    assert Verdict.DISAGREES not in found.values()
-    return {method for method, verdict in found.items() if verdict is Verdict.UNSUPPORTED}
+# --- verdicts: what each method declines is in the contract ---
 
 
 @pytest.mark.parametrize("library", [*LIBRARIES, "numpy"])
 @pytest.mark.parametrize("name", REFUSED)
 def test_inputs_without_a_derivative_are_refused_everywhere(name: str, library: str) -> None:
     installed(library)
-    for method in methods(library):
-        result = settled(name, method)
-        assert result.verdict is Verdict.UNSUPPORTED
-        assert "is of dtype" in (result.reason or "")
-
-
-def test_what_jax_declines() -> None:
-    reverse = {"jax.jacrev", "jax.jacrev-eager", "jax.vjp-eager"}
-    forward = {"jax.jacfwd", "jax.jacfwd-eager", "jax.jvp-eager"}
-    assert declined("awkward/while-loop", "jax") == reverse
-    assert declined("awkward/custom-vjp", "jax") == forward
-    assert declined("awkward/item-branch", "jax") == {"jax.jacrev", "jax.jacfwd"}
-
-
-def test_what_autograd_declines() -> None:
-    forward = {"autograd.jvp", "autograd.make_jvp"}
-    assert declined("awkward/in-place", "autograd") == set(methods("autograd"))
-    assert declined("awkward/item-branch", "autograd") == set(methods("autograd"))
-    assert declined("awkward/custom-vjp", "autograd") == forward
-    assert declined("awkward/linalg", "autograd") == forward
-    for name in ("while-loop", "cond", "where", "custom-jvp", "dropout", "no-grad", "trace"):
-        assert declined(f"awkward/{name}", "autograd") == set()
-
-
-def test_what_torch_declines() -> None:
-    traced = {"torch.func.linearize", "torch.func.linearize-jvp"}
-    for name in ("while-loop", "cond", "item-branch"):
-        assert declined(f"awkward/{name}", "torch") == traced
-    for name in ("where", "custom-jvp", "detach", "constant-output", "linalg", "trace"):
-        assert declined(f"awkward/{name}", "torch") == set()
-    assert declined("awkward/custom-vjp", "torch").isdisjoint(
-        {"torch.functional", "torch.backward-loop", "torch.grad-batched", "torch.functional.jvp"}
-    )
-    assert "torch.func.jacrev" in declined("awkward/custom-vjp", "torch")
-    assert "torch.func.jacrev" not in declined("awkward/custom-vjp-setup-context", "torch")
-    assert "torch.func.jacfwd" in declined("awkward/custom-vjp-setup-context", "torch")
-    assert "torch.func.jacfwd" in declined("awkward/dropout", "torch")
-
-
-def test_known_faults_are_told_by_the_methods_that_have_them() -> None:
-    for name in ("in-place", "dropout", "no-grad"):
-        (fault,) = problems.get(f"awkward/{name}").known_faults
-        found = verdicts(f"awkward/{name}", "torch")
-        wrong = {method for method, verdict in found.items() if verdict is Verdict.KNOWN_FAULT}
-        assert wrong == {method for method in fault.methods if method in found}
-        for method in wrong:
-            assert fault.link in (settled(f"awkward/{name}", method).reason or "")
-
-
-def test_no_grad_per_sample() -> None:
-    assert settled("awkward/no-grad", "torch.vmap-jacrev").verdict is Verdict.AGREES
-    assert settled("awkward/no-grad", "torch.vmap-jacfwd").verdict is Verdict.KNOWN_FAULT
-    assert settled("awkward/detach", "torch.vmap-jacfwd").verdict is Verdict.AGREES
-
-
-# inductor's own use of what torch deprecates
-@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
-def test_trace_is_wrong_where_it_is_compiled() -> None:
-    result = settled("awkward/trace", "torch.compile-jacrev")
-    if "no compiler" in (result.reason or "") or "Python.h" in (result.reason or ""):
-        pytest.skip(result.reason)
-    assert result.verdict is Verdict.KNOWN_FAULT
-    assert settled("awkward/trace", "torch.func.jacrev").verdict is Verdict.AGREES
+    for method in METHODS:
+        if method.startswith(f"{library}.") and has_operator(name, method):
+            result = settled(name, method).result
+            assert result.verdict is Verdict.UNSUPPORTED
+            assert "is of dtype" in (result.reason or "")

@@ -91,9 +91,17 @@ def jacobian(problem: Problem, x: Any) -> np.ndarray:
     return problem.jacobian(x, *problem.constants)
 
 
-def by_complex_step(problem: Problem, x: Any) -> np.ndarray:
-    columns = [value(problem, moved(x, e, 1e-40j)).imag / 1e-40 for e in np.eye(problem.n)]
+def by_complex_step(problem: Problem, x: Any, directions: np.ndarray) -> np.ndarray:
+    """Return J @ directions."""
+    columns = [value(problem, moved(x, v, 1e-40j)).imag / 1e-40 for v in directions.T]
     return np.stack(columns, axis=1)
+
+
+def directions(problem: Problem) -> np.ndarray:
+    """Return every coordinate; of a large x random ones, its other sizes being looked at whole."""
+    if problem.n <= 300:
+        return np.eye(problem.n)
+    return np.random.default_rng(4).standard_normal((problem.n, 30))
 
 
 def moved(x: Any, direction: np.ndarray, by: complex) -> Any:
@@ -150,7 +158,8 @@ def test_other_sizes_are_as_declared(name: str) -> None:
     for x in (problem.x, problem.elsewhere):
         J = jacobian(problem, x)
         assert J.shape == (m, n)
-        assert np.linalg.norm(J - by_complex_step(problem, x)) <= 1e-13 * np.linalg.norm(J)
+        steps = by_complex_step(problem, x, np.eye(problem.n))
+        assert np.linalg.norm(J - steps) <= 1e-13 * np.linalg.norm(J)
 
 
 @pytest.mark.parametrize(("name", "key"), PARAMETERS)
@@ -183,7 +192,9 @@ def test_jacobian_agrees_with_complex_step(analytic: Problem, point: str) -> Non
     x = getattr(analytic, point)
     J = jacobian(analytic, x)
     assert J.shape == (value(analytic, x).size, analytic.n)
-    assert np.linalg.norm(J - by_complex_step(analytic, x)) <= 1e-14 * np.linalg.norm(J)
+    V = directions(analytic)
+    expected = by_complex_step(analytic, x, V)
+    assert np.linalg.norm(J @ V - expected) <= 1e-14 * np.linalg.norm(expected)
 
 
 def test_jacobian_agrees_with_central_differences(analytic: Problem, point: str) -> None:
