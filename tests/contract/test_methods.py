@@ -141,7 +141,8 @@ def test_every_layout_is_declared_by_some_method() -> None:
 
 LARGE = [name for name, small in INSTANCES.items() if name != small]
 FULL = {
-    "torch.func.jacrev": LARGE,
+    # 10000 columns are seconds, and numpy.analytic's
+    "torch.func.jacrev": [name for name in LARGE if name != "shape/wide"],
     "torch.sum-trick": LARGE,
     "numpy.analytic": LARGE,
     "jax.map-vjp": ["shape/tall"],

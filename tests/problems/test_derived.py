@@ -32,6 +32,7 @@ LINEAR = problems.get("basics/linear-sum")
 PATHS = tree.paths(NESTED.x)
 
 
+@functools.cache
 def matrix(problem: Problem, backend: str = "numpy") -> np.ndarray:
     return reference(problem, "float64", backend).here.jacobian
 
