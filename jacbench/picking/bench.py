@@ -146,6 +146,15 @@ class Bench(Protocol):
             Where its process cannot be started again.
         """
 
+    def revive(self) -> None:
+        """Start its process again, where it has one that was lost.
+
+        Raises
+        ------
+        LostError, JacbenchError
+            Where it does not get as far as the last one.
+        """
+
     def ready(self, candidate: Candidate) -> bool:
         """Say whether it can be called now; False where it has to be prepared again before."""
 

@@ -156,7 +156,8 @@ def _answer(
     picks, rows, versus = contest.picks(), contest.rows(), contest.speedup
     scarce = "compile" if _compilers_alone(rows) else "time"
     limit_s = wanted.compile_limit_s if scarce == "compile" else wanted.time_limit_s
-    notes = [*_notes(described, told), *left_out, *assumptions.lines(_resting(rows, picks))]
+    resting = assumptions.lines(_resting(rows, picks))
+    notes = [*_notes(described, told), *left_out, *resting, *_unasked(contest, wanted)]
     return Answer(
         name=described["name"],
         kind=described["kind"],
@@ -236,6 +237,15 @@ def _notes(described: Mapping[str, Any], told: Seen) -> Iterator[str]:
         )
         if samples.caveat is not None:
             yield samples.caveat
+
+
+def _unasked(contest: Contest, wanted: Wanted) -> Iterator[str]:
+    """Say of which picks the last check was left out."""
+    if contest.not_asked_again:
+        yield (
+            f"{', '.join(contest.not_asked_again)}: checked before timing, and not once more after "
+            f"it: the time limit of {wanted.time_limit_s:g} s leaves no time for that"
+        )
 
 
 def _nothing(rows: Sequence[Row], form: str, picks: Mapping[str, Candidate]) -> JacbenchError:

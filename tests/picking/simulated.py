@@ -91,6 +91,9 @@ class SimulatedBench:
         call_s = self._call_s(candidate) if agrees else None
         return Entry(candidate=candidate, result=result, call_s=call_s, start_s=planted.start_s)
 
+    def revive(self):
+        pass
+
     def ready(self, candidate):
         return True
 

@@ -83,3 +83,9 @@ def test_a_process_lost_over_a_jacobian_too_large_says_its_size(
     with pytest.raises(JacbenchError, match=told) as caught:
         decide(sim("a", step="offers", raises=lost))
     assert "\n" not in str(caught.value)
+
+
+def test_a_pick_that_is_not_asked_again_is_told_in_one_line():
+    told = "a: checked before timing, and not once more after it: the time limit of 3 s leaves no "
+    assert any(note.startswith(told) for note in decide(sim("a"), time_limit_s=3.0).notes)
+    assert not any("once more" in note for note in decide(sim("a"), time_limit_s=60.0).notes)

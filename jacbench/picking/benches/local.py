@@ -278,6 +278,9 @@ class LocalBench:
             chunk_size=candidate.chunk_size,
         )
 
+    def revive(self) -> None:
+        """Do nothing: this process is here."""
+
     def ready(self, candidate: Candidate) -> bool:
         """Say that it was prepared: what is prepared here stays."""
         return candidate in self._settled

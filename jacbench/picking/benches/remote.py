@@ -131,8 +131,7 @@ class RemoteBench:
 
     @property
     def _running(self) -> Downward:
-        if self._worker is None:
-            self._again()
+        self.revive()
         assert self._worker is not None  # noqa: S101 - just started
         return self._worker
 
@@ -241,8 +240,7 @@ class RemoteBench:
         JacbenchError
             Where it refuses what the last one did.
         """
-        if self._worker is None:
-            self._again()
+        self.revive()
         if candidate is None or candidate in self._entered:
             return
         entry = self.enter(candidate)
@@ -250,6 +248,11 @@ class RemoteBench:
             result = entry.result
             told = f"prepared again in another process, it {result.verdict}: {result.reason}"
             raise LostError(result.verdict, told)
+
+    def revive(self) -> None:
+        """Start another worker, where the last one was lost."""
+        if self._worker is None:
+            self._again()
 
     def ready(self, candidate: Candidate) -> bool:
         """Say whether there is a worker that has prepared it."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from jacbench.core.errors import JacbenchError
 from jacbench.measuring.budget import Budget
 from jacbench.picking.answer import UNMEASURED, Row
 from jacbench.picking.bench import Bench
@@ -21,6 +22,7 @@ from jacbench.picking.racing.races import FIRST_SHARE, RACING_SHARE, Heats
 from jacbench.picking.racing.speedup import Speedup, speedup
 from jacbench.picking.telling import Tell
 from jacbench.picking.terms import Terms
+from jacbench.workers.lost import LostError
 from jacbench.workers.pool import ALONE, Abreast
 
 
@@ -57,9 +59,9 @@ class Contest:
         tell: Tell,
         runner: Abreast = ALONE,
     ) -> None:
-        self._compile = terms.compile
+        self._compile, self._benches = terms.compile, benches
         self.seconds: dict[str, float] = {}
-        budget = Budget(terms.time_limit_s)
+        budget = self._budget = Budget(terms.time_limit_s)
         for bench in benches:
             bench.hold(budget.left)
         draws = Draws(benches, terms)
@@ -93,10 +95,18 @@ class Contest:
         """Try what compiles for seconds: its time is not counted."""
         with self._spent("compiling"):
             self._entering.enter_all(compiled=True)
+            self._revive()
         entered = [known for known in self._field if known.offer.compiled and known.agrees]
         with self._spent("racing"):
             for form in dict.fromkeys(known.format for known in entered):
                 self._heats.again(form)
+
+    def _revive(self) -> None:
+        """Start what compilers took with them: that is time of theirs, too."""
+        with self._budget.uncounted():
+            for bench in self._benches:
+                with suppress(LostError, JacbenchError):  # told of whoever is called next
+                    bench.revive()
 
     @contextmanager
     def _spent(self, on: str) -> Iterator[None]:
@@ -117,6 +127,11 @@ class Contest:
     def speedup(self) -> Speedup | None:
         """The time of what is used today over that of the pick; None: they are not compared."""
         return speedup(self._field)
+
+    @property
+    def not_asked_again(self) -> list[str]:
+        """The labels of picks that were not checked once more after timing, for want of time."""
+        return self._last_check.skipped
 
     def picks(self) -> dict[str, Candidate]:
         """Return who won, by format."""

@@ -32,11 +32,17 @@ class LastCheck:
         Gives the processes all their processors again.
     measuring
         Lets another take the place of a pick that gives way.
+
+    Attributes
+    ----------
+    skipped
+        The labels of picks for which there was no time to ask them again at new points.
     """
 
     def __init__(self, field: Field, budget: Budget, draws: Draws, measuring: Measuring) -> None:
         self._field, self._budget, self._draws = field, budget, draws
         self._measuring = measuring
+        self.skipped: list[str] = []
 
     def check(self) -> None:
         """Check every pick, and measure the memory of what is used today."""
@@ -53,6 +59,7 @@ class LastCheck:
         call_s = picked.call_s or 0.0
         left = self._budget.left() - picked.again_s
         if left < 0 < picked.again_s or (call_s > SLOW_S and left < CALLS * call_s):
+            self.skipped.append(picked.candidate.label)
             return True
         _weigh(picked)
         if (too_much := self._too_much(picked)) is not None:
@@ -60,6 +67,8 @@ class LastCheck:
         elif not picked.lost:
             again = self._budget.left() > AGAIN_S + AGAIN_CALLS * call_s
             _look_for_traces(picked, again=again)
+            if not (again or picked.lost):
+                self.skipped.append(picked.candidate.label)
         return not picked.lost
 
     def _too_much(self, picked: Known) -> str | None:

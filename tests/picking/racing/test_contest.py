@@ -8,7 +8,9 @@ import pytest
 
 from jacbench.core.cell import Verdict
 from jacbench.picking.racing.contest import Contest
+from jacbench.picking.racing.measuring import VISITS
 from jacbench.picking.terms import Terms
+from jacbench.workers.lost import LostError
 from tests.picking.contests import PASSES, contest, row, run
 from tests.picking.simulated import Planted, SimulatedBench
 
@@ -86,3 +88,28 @@ def test_where_no_compiler_enters_what_was_raced_stands(clock, compilers):
     made.run()
     assert not made.decided
     assert [what for what in told if what.startswith("racing")] == ["racing 2 candidates (dense)"]
+
+
+def test_starting_what_a_compiler_took_with_it_is_not_counted(clock):
+    class Killed(Slow):
+        gone = False
+
+        def enter(self, candidate, time_limit_s=None):
+            self.gone = candidate.method == "c"
+            return super().enter(candidate, time_limit_s)
+
+        def revive(self):
+            self.clock[0] += 1000 * BLOCK_S * self.gone
+            self.gone = False
+
+    made = run(Killed(clock, Planted("a", 1e-5), WRONG), time_limit_s=60 * BLOCK_S)
+    assert made.seconds["compiling"] >= 1000 * BLOCK_S
+    assert row(made, "a").result.visits == VISITS
+
+
+def test_a_process_that_cannot_be_started_again_leaves_what_there_is():
+    class Gone(SimulatedBench):
+        def revive(self):
+            raise LostError(Verdict.CRASHED, "gone")
+
+    assert run(Gone(Planted("a"))).picks()["dense"].method == "a"

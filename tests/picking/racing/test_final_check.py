@@ -42,3 +42,10 @@ def test_a_memory_limit_holds_by_a_smaller_chunk():
     assert picked.chunk_size is not None
     assert row(made, "a", picked.chunk_size).result.peak_bytes <= 2000
     assert row(made, "a").fate == "too large"
+
+
+def test_a_pick_that_there_is_no_time_to_ask_again_is_named():
+    assert contest(Planted("a"), time_limit_s=3.0)[0].not_asked_again == ["a"]
+    assert contest(Planted("a"), time_limit_s=60.0)[0].not_asked_again == []
+    lost = Late(Planted("a", 1e-5), step="changes", method="a", does=LOST)
+    assert run(lost, time_limit_s=3.0).not_asked_again == []
