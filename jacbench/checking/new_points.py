@@ -99,10 +99,10 @@ class NewPoints:
 
     def _comparable(self, found: Reference) -> bool:
         # where time is short, what is right may be known by products alone
-        if found.here.jacobian.shape != self.known.here.jacobian.shape:
+        if found.here.seen.shape != self.known.here.seen.shape:
             return False
-        here = float(np.linalg.norm(self.known.here.jacobian))
-        there = float(np.linalg.norm(found.here.jacobian))
+        here = float(np.linalg.norm(self.known.here.seen))
+        there = float(np.linalg.norm(found.here.seen))
         return there == here or here / COMPARABLE < there < here * COMPARABLE
 
     def tells(self, point: Point, error: float) -> bool:
@@ -113,11 +113,11 @@ class NewPoints:
         """
         seed = self.problem.seed
         beside = self._rightly(_nudged(point.x, STEP, seed), _nudged(point.x, -STEP, seed))
-        size = float(np.linalg.norm(point.jacobian))
+        size = float(np.linalg.norm(point.seen))
         if beside is None or not size:
             return False
         change = max(
-            float(np.linalg.norm(other.jacobian - point.jacobian)) / size
+            float(np.linalg.norm(other.seen - point.seen)) / size
             for other in (beside.here, beside.elsewhere)
         )
         roundings = ROUNDING * float(np.finfo(self.dtype).eps)

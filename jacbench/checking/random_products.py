@@ -127,6 +127,11 @@ class Probed(Point):
     cotangents: Array
     pulled: Array
 
+    @property
+    def seen(self) -> Array:
+        """The products from either side, one below the other, as one column."""
+        return np.concatenate([self.jacobian.reshape(-1, 1), self.pulled.reshape(-1, 1)])
+
 
 @dataclass(frozen=True)
 class Distance:

@@ -44,6 +44,11 @@ class Point:
     jacobian: Array
     aux: Tree = None
 
+    @property
+    def seen(self) -> Array:
+        """All that is known of the Jacobian here, to be compared with another point's."""
+        return self.jacobian
+
 
 @dataclass(frozen=True)
 class Reference:

@@ -154,7 +154,7 @@ def _with_warnings(
     shown = [redaction.text(message[:200]) for message in messages]
     result = replace(settled.result, notes={**settled.result.notes, "warnings": shown})
     fatal = [m for m in messages if m.startswith(tuple(backend.fatal_warnings))]
-    if fatal and reference.here.jacobian.any():
+    if fatal and reference.here.seen.any():
         reason = f"warned {fatal[0][:200]!r}, but the Jacobian is not zero"
         return Settled(replace(result, verdict=Verdict.FAILED, reason=reason))
     return replace(settled, result=result)

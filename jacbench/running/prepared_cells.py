@@ -253,7 +253,7 @@ class Harness:
         """Return the Jacobian, or its products, that a cell that agrees was held against, at x."""
         trial = self.settled[cell].trial
         assert trial is not None  # noqa: S101 - asked only of who agrees
-        return trial.reference.here.jacobian
+        return trial.reference.here.seen
 
     def _reference(self, problem: Problem, cell: Cell, *, whole: bool) -> Reference:
         """Return what is right: every entry, or products where the matrix is too large to hold."""

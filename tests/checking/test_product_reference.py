@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
+from jacbench.checking.new_points import NewPoints
 from jacbench.checking.product_reference import reference_by_products
+from jacbench.checking.random_products import ByProducts
 from jacbench.core.cell import Cell, CellResult, Verdict
 from jacbench.core.errors import JacbenchError
 from jacbench.problems.problem import Problem
@@ -113,3 +116,26 @@ def test_products_by_numpy_are_by_the_complex_step() -> None:
     J = np.diag(2 * X * np.roll(X, -1)) + np.roll(np.diag(X**2), 1, axis=1)
     assert right.distance(J).error < 1e-14
     assert (right.kind, right.doubt) == ("consensus", "")
+
+
+def test_a_miss_at_a_new_point_counts_where_one_mode_alone_is_known() -> None:
+    pytest.importorskip("autograd")
+    from autograd.extend import defvjp, primitive
+
+    sine = primitive(np.sin)
+    defvjp(sine, lambda ans, x: lambda g: g * np.cos(x))
+    problem = Problem(name="mine", native={"autograd": sine}, x=X)
+
+    def rightly(moved: Problem) -> ByProducts:
+        right = reference_by_products(moved, "float64", "autograd")
+        one_side = [
+            dataclasses.replace(point, jacobian=np.empty((N, 0)), tangents=np.empty((N, 0)))
+            for point in (right.here, right.elsewhere)
+        ]
+        return dataclasses.replace(right, here=one_side[0], elsewhere=one_side[1])
+
+    points = NewPoints(problem, rightly(problem), rightly, "float64")
+    found = points.current()
+    assert found is not None
+    assert points.tells(found.here, 1e-3)
+    assert not points.tells(found.here, 1e-15)

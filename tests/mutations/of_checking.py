@@ -197,7 +197,7 @@ settle(
 )
 settle(
     "a warning that means a wrong Jacobian is only told",
-    "if fatal and reference.here.jacobian.any():",
+    "if fatal and reference.here.seen.any():",
     "if False:",
 )
 settle(
