@@ -152,24 +152,25 @@ def _in_a_row(line: Line, h: float) -> Array:
 
 
 def _levels(table: Array) -> Array:
-    """Return for each output the median over the orders of a table of differences, from the third.
-
-    The values lie in rows, one below the other.
-    """
-    levels = []
-    for order in range(1, POINTS):
-        table = np.diff(table, axis=0)
-        gamma = math.factorial(order) ** 2 / math.factorial(2 * order)
-        levels.append(gamma * np.mean(table**2, axis=0))
-    return np.asarray(np.sqrt(np.median(levels[2:], axis=0)))
+    """Return for each output the median over the orders of a table of differences."""
+    return np.asarray(np.sqrt(np.median(_squares(table), axis=0)))
 
 
 def _scatter(line: Line, h: float) -> float:
+    """Return the same of all outputs together, relative to ‖y‖."""
     table = _in_a_row(line, h)
     size = float(np.linalg.norm(table[0]))
-    levels = []
+    return float(np.median(np.sqrt(_squares(table).sum(axis=1)))) / size if size else 0.0
+
+
+def _squares(table: Array) -> Array:
+    """Return the square of the noise of each output, (orders, m), as orders from the third tell it.
+
+    The values lie in rows, one below the other.
+    """
+    squares = []
     for order in range(1, POINTS):
         table = np.diff(table, axis=0)
         gamma = math.factorial(order) ** 2 / math.factorial(2 * order)
-        levels.append(math.sqrt(gamma * float(np.mean(np.sum(table**2, axis=1)))))
-    return float(np.median(levels[2:])) / size if size else 0.0
+        squares.append(gamma * np.mean(table**2, axis=0))
+    return np.asarray(squares[2:])

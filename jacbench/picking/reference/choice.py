@@ -76,7 +76,7 @@ def _whole(gathering: Gathering, dtype: str, seen: ByProducts, budget_s: float) 
     if whole.kind == "central-difference" or (whole.kind == "consensus" and not believed):
         return None
     off = _off(whole, seen)
-    if not np.any(seen.here.jacobian) and np.any(whole.here.jacobian) and off <= FALSE:
+    if not np.any(seen.here.seen) and np.any(whole.here.jacobian) and off <= FALSE:
         return None  # nothing but rounding, which is another one by every method
     if off <= max(FALSE, seen.error):
         return whole
