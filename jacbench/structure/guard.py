@@ -147,6 +147,11 @@ def qualified(caveat: str, which: str, does: str) -> str:
     )
 
 
+def is_guarded(notes: Mapping[str, Any]) -> bool:
+    """Say whether what was prepared, with these notes, rests on what was seen at points alone."""
+    return "guard_cost" in notes
+
+
 def share(notes: Mapping[str, Any]) -> str | None:
     """Return how much of each call is the guard's, in words; None where that is little."""
     times = notes.get("guard_cost")

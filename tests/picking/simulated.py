@@ -31,6 +31,7 @@ class Planted:
     peak_bytes: int = 1000
     lost_at: int | None = None
     by_chunk: dict | None = None
+    notes: dict | None = None
 
 
 class SimulatedBench:
@@ -87,6 +88,7 @@ class SimulatedBench:
             verdict=planted.verdict,
             reason=None if agrees else "planted",
             prepare_s=planted.prepare_s,
+            notes=planted.notes or {},
         )
         call_s = self._call_s(candidate) if agrees else None
         return Entry(candidate=candidate, result=result, call_s=call_s, start_s=planted.start_s)

@@ -102,7 +102,7 @@ def race(
     each_round: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
     takes_s: Callable[[Candidate], float] = lambda _: 0.0,
-    rank: Callable[[Candidate], float] = lambda _: 0.0,
+    rank: Callable[[Candidate], tuple[float, ...]] = lambda _: (),
 ) -> Standing:
     """Find the candidate of the smallest cost.
 
@@ -172,7 +172,7 @@ def _standing(
     runners: list[_Runner],
     dropped: Mapping[Candidate, float],
     rounds: int,
-    rank: Callable[[Candidate], float],
+    rank: Callable[[Candidate], tuple[float, ...]],
     *,
     decided: bool,
 ) -> Standing:

@@ -14,6 +14,7 @@ from jacbench.picking.racing.candidates import Field
 from jacbench.picking.racing.draws import Draws
 from jacbench.picking.racing.race import Standing, race
 from jacbench.picking.telling import Tell
+from jacbench.structure.guard import is_guarded
 from jacbench.workers.lost import LostError
 
 RACING_SHARE = 0.85
@@ -77,15 +78,16 @@ class Heats:
                 known.fate = ""
         self.race(form, share)
 
-    def _rank(self, candidate: Candidate) -> float:
-        """Return 0 for what is used today, and of others how much there is to paste."""
+    def _rank(self, candidate: Candidate) -> tuple[bool, float]:
+        """Return what is preferred: what holds for every x, today's, what is short to paste."""
         known = self._field[candidate]
+        guessed = known.entry is not None and is_guarded(known.entry.result.notes)
         if known is self._field.today():
-            return 0.0
+            return guessed, 0.0
         try:
-            return sum(map(len, known.bench.code(candidate)))
+            return guessed, sum(map(len, known.bench.code(candidate)))
         except (LostError, JacbenchError):
-            return math.inf
+            return guessed, math.inf
 
     def _stand(self, standing: Standing) -> None:
         winner = standing.winner

@@ -131,7 +131,7 @@ def test_one_that_is_lost_on_the_way_cannot_win():
 
 def test_of_ties_that_are_near_the_preferred_one_wins():
     a, b, c = named("a", "b", "c")
-    rank = {a: 2.0, b: 1.0, c: 0.0}
+    rank = {a: (2.0,), b: (1.0,), c: (0.0,)}
     standing, _ = raced({a: 1e-5, b: 1.005e-5, c: 1.2e-5}, noise=0.01, rank=rank.__getitem__)
     assert standing.winner == b
     assert standing.ratios[a].estimate == pytest.approx(1 / 1.005, rel=0.02)

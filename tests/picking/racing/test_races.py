@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from jacbench.picking.racing.candidates import Field
 from jacbench.picking.racing.draws import Draws
 from jacbench.picking.racing.races import Heats
 from jacbench.picking.terms import Terms
-from tests.picking.contests import contest, row
+from tests.picking.contests import contest, row, run
 from tests.picking.simulated import Planted, SimulatedBench
 
 
@@ -22,6 +23,20 @@ def test_preparation_counts_where_calls_are_counted():
     assert many.picks()["dense"].method == "a"
     even = row(many, "b").calls_to_break_even
     assert even == pytest.approx(1.0 / 1e-5, rel=0.05)
+
+
+def test_of_ties_what_holds_for_every_x_is_preferred_to_what_was_seen_at_points():
+    seen = Planted(
+        "s", 1e-5, structure="sparse", notes={"guard": "every call: repair", "guard_cost": 1.3}
+    )
+    known = Planted(
+        "the-longer-name", 1e-5, structure="sparse", notes={"guard": "none: it holds for every x"}
+    )
+    for planted in ((seen, known), (known, seen)):
+        bench = SimulatedBench(*planted, noise=0.0)
+        assert run(bench, today="s").picks()["dense"].method == "the-longer-name"
+    faster = replace(seen, call_s=0.9e-5)
+    assert contest(faster, known)[0].picks()["dense"].method == "s"
 
 
 class Disturbed(SimulatedBench):
