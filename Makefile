@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What the caller's shell has active must not leak into this environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTEST_ADDOPTS
 
-.PHONY: bench test lint faults mutations survival references overhead growth power worth pages clean
+.PHONY: bench test lint faults mutations survival references overhead growth power worth pages schemas clean
 
 bench: $(VENV)/.installed
 	$(BIN)/jacbench run 'basics/*' --operator jacobian
@@ -53,6 +53,9 @@ worth: $(VENV)/.installed
 
 pages: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.pages
+
+schemas: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.schemas
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jacbench needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from jacbench.measuring import hardware
 from jacbench.backend import registry
 from jacbench.core.redaction import one_line
+from jacbench.measuring import hardware
 
 DISTRIBUTIONS = (
     *("jacbench", "numpy", "pytest", "pytest-benchmark", "jaxlib", "triton"),

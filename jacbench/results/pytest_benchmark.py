@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jacbench.results import reader
 from jacbench.core.errors import JacbenchError
+from jacbench.results import reader
 
 MACHINE = {
     "machine": "architecture",

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from jacbench.backend import registry
+from jacbench.core.cell import FULLNAME, Cell, CellResult, Verdict
 from jacbench.measuring import cautions, statistics
 from jacbench.results import fingerprint
-from jacbench.core.cell import FULLNAME, Cell, CellResult, Verdict
-
 
 SCHEMA = 3
 """Version of the ``jacbench`` object; a reader refuses what is newer."""

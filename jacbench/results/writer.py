@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jacbench.results import run as results
 from jacbench.core.errors import JacbenchError
+from jacbench.results import run as results
 from jacbench.results.run import Run
 
 

@@ -223,7 +223,7 @@ def test_the_schema_knows_every_outcome_and_says_what_each_thing_is() -> None:
     file = resources.files("jacbench.gating").joinpath("gate.schema.json")
     schema = strict(file.read_text(encoding="utf-8"))
     outcomes = {str(outcome) for outcome in Outcome}
-    assert set(schema["$defs"]["cell"]["properties"]["outcome"]["enum"]) == outcomes
+    assert set(schema["$defs"]["gate_cell"]["properties"]["outcome"]["enum"]) == outcomes
     assert set(schema["properties"]["counts"]["propertyNames"]["enum"]) == outcomes
     assert list(described(schema)) == []
     other = resources.files("jacbench.gating").joinpath("selftest.schema.json")

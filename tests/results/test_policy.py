@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jacbench.results import policy
 from jacbench.core.errors import JacbenchError
+from jacbench.results import policy
 from jacbench.results.policy import DEFAULT, Limits
 from tests import samples
 

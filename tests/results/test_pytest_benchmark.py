@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jacbench.results import pytest_benchmark
 from jacbench.core.errors import JacbenchError
+from jacbench.results import pytest_benchmark
 from tests.runs import environment
 
 BENCHMARKS = """

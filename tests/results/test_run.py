@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jacbench import read
-from jacbench.results import run as results, writer
 from jacbench.core.errors import JacbenchError
 from jacbench.reporting.markup import printable
+from jacbench.results import run as results
+from jacbench.results import writer
 from jacbench.results.run import Run, json_safe
 from jacbench.running.settings import Settings
 from tests import samples
@@ -363,7 +364,31 @@ def test_wrong_types_inside(
 @pytest.mark.parametrize("field", ["problem", "threads", "verdict"])
 def test_missing_fields(tmp_path: Path, good: dict[str, Any], field: str) -> None:
     del good["jacbench"]["cells"][0][field]
-    assert f"is damaged (KeyError: '{field}')" in refusal(tmp_path, json.dumps(good))
+    why = f"is damaged (Object missing required field `{field}` - at `$.cells[0]`)"
+    assert why in refusal(tmp_path, json.dumps(good))
+
+
+def test_a_wrong_type_is_named_with_its_place(tmp_path: Path, good: dict[str, Any]) -> None:
+    good["jacbench"]["cells"][1]["median_s"] = "fast"
+    why = "is damaged (Expected `float | null`, got `str` - at `$.cells[1].median_s`)"
+    assert why in refusal(tmp_path, json.dumps(good))
+
+
+def test_fields_of_a_later_version_are_left_out(tmp_path: Path, good: dict[str, Any]) -> None:
+    before = read(writer.write(tmp_path / "run.json", good))
+    good["jacbench"]["later"] = good["jacbench"]["fingerprint"]["later"] = 1
+    good["jacbench"]["cells"][0]["later"] = {"deep": [1]}
+    assert read(writer.write(tmp_path / "run.json", good)).cells == before.cells
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 400])
+@pytest.mark.parametrize("field", ["error", "m"])
+def test_numbers_beyond_all_floats(
+    tmp_path: Path, good: dict[str, Any], field: str, number: str
+) -> None:
+    good["jacbench"]["cells"][0][field] = "HERE"
+    text = json.dumps(good).replace('"HERE"', number)
+    assert "is damaged" in refusal(tmp_path, text)
 
 
 @pytest.mark.parametrize("data", [["1"], [10**400], "1", 5, [None]])

@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 from jacbench import problems, read
-from jacbench.backend import registry
-from jacbench.results import source_hash
-from jacbench.backend import Method
+from jacbench.backend import Method, registry
 from jacbench.problems.problem import Problem
+from jacbench.results import source_hash
 from tests.runs import environment, run
 
 SCRIPT = """
