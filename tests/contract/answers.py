@@ -6,6 +6,7 @@ layout that a method declares.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ def whole(problem: Problem, backend: str, x: Any, constants: Any) -> np.ndarray:
 # --- operators ---
 
 
+@functools.lru_cache(maxsize=32)
 def right(problem: Problem, operator: str, backend: str, dtype: str) -> Right:
     """Return what ``operator`` must give at the problem's point."""
     x, *constants = (rounded(part, dtype) for part in (problem.x, *problem.constants))
