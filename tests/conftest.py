@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -23,19 +22,17 @@ compiling.make_quick()
 hypothesis.settings.register_profile("jacbench", deadline=None)
 hypothesis.settings.load_profile("jacbench")
 
+ACCOUNT = memory.Account()
+OF_WORKERS: list[str] = []
+"""What the processes of pytest-xdist told, in the one that started them."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_code_is_let_go() -> Iterator[None]:
     """Forget what was compiled for one file: a process that runs many would grow to gigabytes."""
     yield
-    memory.let_go()
-    # what is left was imported: to look through it for garbage is a sixth of the tests' time
-    gc.freeze()
-
-
-ACCOUNT = memory.Account()
-OF_WORKERS: list[str] = []
-"""What the processes of pytest-xdist told, in the one that started them."""
+    # after a small file, to look through all that is imported would cost more than the file
+    ACCOUNT.let_go_beyond(memory.KEPT // 4)
 
 
 @pytest.hookimpl(wrapper=True)

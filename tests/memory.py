@@ -51,7 +51,11 @@ class Account:
         peak = max(self.peak, held("VmHWM"))
         self.grown[file] = self.grown.get(file, 0) + peak - self.peak
         self.peak = peak
-        if held() > self.base + KEPT:
+        self.let_go_beyond(KEPT)
+
+    def let_go_beyond(self, kept: int) -> None:
+        """Let go where more than ``kept`` MiB came on top of what was left the last time."""
+        if held() > self.base + kept:
             let_go()
             # what is left is imported or in use: the next time is when as much came on top of it
             self.base = held()
