@@ -12,6 +12,7 @@ from jacbench import problems
 from jacbench.backend import Native
 from jacbench.core.cell import Cell
 from jacbench.core.errors import JacbenchError
+from jacbench.core.progress import Progress, Quiet
 from jacbench.core.tree import Tree
 from jacbench.derivatives import functions
 from jacbench.derivatives.functions import (
@@ -31,7 +32,6 @@ from jacbench.results.run import Run
 from jacbench.results.writer import Store
 from jacbench.running import driver, in_process, selection
 from jacbench.running import resume as resumption
-from jacbench.running.progress import Quiet
 from jacbench.running.selection import Selection
 from jacbench.running.settings import Settings
 
@@ -83,7 +83,7 @@ def check(
     rtol: float | None = None,
     atol: float | None = None,
     cpus: Sequence[int] | None = None,
-    progress: driver.Progress | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """Check that the selected methods agree with the reference; time nothing.
 
@@ -164,7 +164,7 @@ def run(
     seed: int = 0,
     output: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
-    progress: driver.Progress | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """Check the selected cells, then time those that agree.
 
@@ -250,7 +250,7 @@ def _go(
     what: Sequence[str | Problem],
     chosen: Selection,
     settings: Settings,
-    progress: driver.Progress | None,
+    progress: Progress | None,
     folder: Path | None,
 ) -> Run:
     _say_what_only_workers_can(what, chosen, settings)
@@ -405,7 +405,7 @@ def sweep(
     seed: int = 0,
     plot: str | os.PathLike[str] | None = None,
     output: str | os.PathLike[str] | None = None,
-    progress: driver.Progress | None = None,
+    progress: Progress | None = None,
 ) -> Sweep:
     """Measure a problem over sizes: growth of time and memory, and which method wins where.
 

@@ -68,7 +68,7 @@ def check(
 ) -> None:
     """Check that methods agree with the reference, and time nothing."""
     from jacbench import api  # noqa: PLC0415
-    from jacbench.running.progress import shown  # noqa: PLC0415
+    from jacbench.reporting.progress import shown  # noqa: PLC0415
 
     shared.writable(json_file)
     with shown(shared.console(stderr=True)) as progress:
@@ -131,7 +131,7 @@ def run(
 ) -> None:
     """Check agreement, then time what agrees; write one results file."""
     from jacbench import api  # noqa: PLC0415
-    from jacbench.running.progress import shown  # noqa: PLC0415
+    from jacbench.reporting.progress import shown  # noqa: PLC0415
 
     shared.writable(json_file)
     if resume is not None:

@@ -17,7 +17,7 @@ from jacbench.checking.evidence.mode_products import DIRECTIONS, Products
 from jacbench.checking.evidence.modes import Witnesses
 from jacbench.checking.evidence.slopes import RATIO
 from jacbench.core import nearby
-from jacbench.measuring.deadline import Allowance
+from jacbench.measuring.deadline import Deadline
 
 PRODUCT_CALLS = 22
 """Calls for each vector a side, about: three for a product back and for each of two forward, two
@@ -31,7 +31,7 @@ class Gathering:
     ----------
     ground
         The function at both points.
-    allowance
+    deadline
         What it may take: at the least one mode is asked, and differences along one direction.
     call_s
         What a call of the function takes, seconds.
@@ -57,8 +57,8 @@ class Gathering:
         What the products took, seconds.
     """
 
-    def __init__(self, ground: Ground, *, allowance: Allowance, call_s: float) -> None:
-        self.ground, self.allowance, self.call_s = ground, allowance, call_s
+    def __init__(self, ground: Ground, *, deadline: Deadline, call_s: float) -> None:
+        self.ground, self.deadline, self.call_s = ground, deadline, call_s
         self.witnesses = Witnesses(ground.calls, ground.y[0].shape)
         self.spared = self.one_way = False
         self.unasked = ""
@@ -72,7 +72,7 @@ class Gathering:
     def _ask(self) -> Products:
         """Return what the library's modes give, on as many vectors as time allows."""
         every = range(DIRECTIONS, 1, -1)
-        left_s = self.allowance.left()
+        left_s = self.deadline.left()
         count = next((k for k in every if k * PRODUCT_CALLS * self.call_s <= left_s), 1)
         self.spared = count < DIRECTIONS
         start = time.perf_counter()
@@ -80,7 +80,7 @@ class Gathering:
         def forward_too() -> bool:
             # twice as many products as back, and differences come first
             spent_s = time.perf_counter() - start
-            if 2 * spent_s + self._differences_s(count) <= self.allowance.left():
+            if 2 * spent_s + self._differences_s(count) <= self.deadline.left():
                 return True
             self.spared = self.one_way = True
             self.witnesses.leave_forward_out("the forward mode was left out for time")
@@ -109,7 +109,7 @@ class Gathering:
 
     def time_for_a_step(self) -> bool:
         """Say whether differences may take a further step."""
-        return self.allowance.left() > self._differences_s(self.found.count)
+        return self.deadline.left() > self._differences_s(self.found.count)
 
     def _differences_s(self, count: int) -> float:
         """Return what differences at one point take, seconds."""
@@ -145,7 +145,7 @@ class Gathering:
             return "a kink is too near x for difference quotients"
         # one independent check there is: two modes
         agree = found.agreement is not None and found.agreement <= self.ground.limit
-        if agree and self._differences_s(found.count) > self.allowance.left():
+        if agree and self._differences_s(found.count) > self.deadline.left():
             self.spared = True
             return "there was no time for them"
         return ""
@@ -155,7 +155,7 @@ class Gathering:
         here = self._confirmed(found, 0)
         if self.unasked or not found.names:
             return self._judge(found, here)
-        if self._differences_s(found.count) > self.allowance.left():
+        if self._differences_s(found.count) > self.deadline.left():
             self.spared, self.second = True, None
             return self._judge(found, here)
         elsewhere = self._confirmed(found, 1)

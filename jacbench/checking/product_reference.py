@@ -14,7 +14,7 @@ from jacbench.checking.random_products import ByProducts, Probed
 from jacbench.checking.reference import stand
 from jacbench.core.arrays import Array
 from jacbench.core.errors import JacbenchError, NothingRightError
-from jacbench.measuring.deadline import Allowance
+from jacbench.measuring.deadline import Deadline
 from jacbench.problems.problem import Problem
 
 OPERATORS = ("sparse_jacobian", "factored_jacobian", "batch_jacobian")
@@ -33,7 +33,7 @@ def reference_by_products(problem: Problem, dtype: str, backend: str) -> ByProdu
         In one line: the function has no value, or what is right cannot be told.
     """
     ground, aux = stand(problem, dtype, backend)
-    gathering = Gathering(ground, allowance=Allowance(), call_s=0.0)
+    gathering = Gathering(ground, deadline=Deadline(), call_s=0.0)
     gathering.judge()
     judgement = gathering.judgement
     alone = len(judgement.believed) == 1

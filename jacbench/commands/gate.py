@@ -156,7 +156,7 @@ def gate(
     from jacbench.gating import run_gate  # noqa: PLC0415
     from jacbench.gating.gate import Asked  # noqa: PLC0415
     from jacbench.gating.settings import GateSettings  # noqa: PLC0415
-    from jacbench.running.progress import shown  # noqa: PLC0415
+    from jacbench.reporting.progress import shown  # noqa: PLC0415
 
     output.writable(json_file)
     if markdown is not None:
@@ -237,7 +237,7 @@ def _self_test(
     from jacbench.gating import selftest  # noqa: PLC0415
     from jacbench.gating.measurement import INTERRUPTED  # noqa: PLC0415
     from jacbench.reporting import selftest_report  # noqa: PLC0415
-    from jacbench.running.progress import shown  # noqa: PLC0415
+    from jacbench.reporting.progress import shown  # noqa: PLC0415
 
     def save(found: Any) -> None:
         # After each repetition: hours of measuring must not be lost to an interrupt.

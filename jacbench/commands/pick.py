@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from jacbench.commands import options, output
-from jacbench.reporting.markup import printable
 
 Name = Annotated[
     str,
@@ -95,8 +91,10 @@ def pick(
 
     x comes from the file (x = ..., or a function inputs()), from --shape or from --input.
     """
-    from jacbench.picking import pick as operation  # noqa: PLC0415
     from jacbench.picking.loading.function_request import Asked  # noqa: PLC0415
+    from jacbench.picking.options import PickOptions  # noqa: PLC0415
+    from jacbench.picking.pick import pick_named  # noqa: PLC0415
+    from jacbench.reporting.progress import spinning  # noqa: PLC0415
 
     output.writable(json_file)
     asked = Asked(
@@ -109,7 +107,7 @@ def pick(
         output=entry,
         stops_gradient=stops_gradient,
     )
-    wanted = operation.Wanted(
+    wanted = PickOptions(
         time_limit_s=time_limit,
         compile_limit_s=compile_limit,
         calls=calls,
@@ -121,8 +119,8 @@ def pick(
         seed=seed,
     )
     try:
-        with _status() as tell:
-            answer = operation.pick_named(asked, wanted, tell)
+        with spinning(output.console(stderr=True)) as progress:
+            answer = pick_named(asked, wanted, progress)
     except KeyboardInterrupt:
         sys.stderr.write("jacbench: interrupted\n")
         raise typer.Exit(output.INTERRUPTED) from None
@@ -130,16 +128,3 @@ def pick(
         from jacbench.reporting import pick_report  # noqa: PLC0415
 
         pick_report.show(answer, output.console())
-
-
-@contextmanager
-def _status() -> Iterator[Callable[[str], None]]:
-    """Say on a terminal what goes on; nothing where standard error is none."""
-    from jacbench.picking.pick import quiet  # noqa: PLC0415
-
-    console = output.console(stderr=True)
-    if not console.is_terminal:
-        yield quiet
-        return
-    with console.status("starting") as status:
-        yield lambda what: status.update(escape(printable(what)))

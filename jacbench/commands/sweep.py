@@ -67,7 +67,7 @@ def sweep(
     Sizes that vary together go step by step: --m 16:4096 --n 4096:16 sweeps m / n.
     """
     from jacbench import api  # noqa: PLC0415
-    from jacbench.running.progress import shown  # noqa: PLC0415
+    from jacbench.reporting.progress import shown  # noqa: PLC0415
 
     output.writable(json_file)
     if plot is not None:

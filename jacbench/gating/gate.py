@@ -11,14 +11,16 @@ from typing import Any
 
 from jacbench.core.cell import Cell
 from jacbench.core.errors import JacbenchError
+from jacbench.core.progress import Progress
 from jacbench.gating.cell_outcome import judged
-from jacbench.gating.measurement import INTERRUPTED, Deadline, Measurement, Progress
+from jacbench.gating.measurement import INTERRUPTED, Measurement
 from jacbench.gating.outcome import Judged, Outcome, counted
 from jacbench.gating.record import SIDES, Subject
 from jacbench.gating.settings import LIMITS, GateSettings
 from jacbench.gating.side import Side
 from jacbench.gating.side_worker import Arm, ArmError
 from jacbench.gating.stages import LimitsOf, judge
+from jacbench.measuring.deadline import Deadline
 from jacbench.problems import from_file
 from jacbench.results import policy as policies
 from jacbench.results.policy import Limits

@@ -6,30 +6,21 @@ import itertools
 import os
 import random
 import statistics
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.core.progress import Progress
 from jacbench.gating.record import SIDES, Pair, Record, Subject
 from jacbench.gating.settings import PREPARATIONS, QUICK_PREPARATION_S, GateSettings
 from jacbench.gating.side import Side
 from jacbench.gating.side_worker import Arm, ArmError
+from jacbench.measuring.deadline import Deadline
 
 INTERRUPTED = "interrupted"
-
-
-class Progress(Protocol):
-    """What is told while the gate measures."""
-
-    def start(self, cell: Cell, what: str) -> None:
-        """Say that ``cell`` is worked on."""
-
-    def advance(self, done: int, total: int) -> None:
-        """Say how many steps are done, of how many."""
 
 
 class StoppedError(Exception):
@@ -37,29 +28,6 @@ class StoppedError(Exception):
 
     What is measured is kept; :attr:`Measurement.stopped` says why.
     """
-
-
-class Deadline:
-    """The gate's time limit."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._begun = time.monotonic()
-        self._seconds = seconds
-
-    def left(self) -> float:
-        """Return the seconds that are left; infinite without a limit."""
-        if self._seconds is None:
-            return float("inf")
-        return self._seconds - (time.monotonic() - self._begun)
-
-    def check(self) -> None:
-        """Raise :class:`StoppedError` once the limit is reached."""
-        if self.left() <= 0:
-            raise StoppedError(f"the {self._seconds:g} s of --time-limit were spent")
-
-    def spent(self) -> float:
-        """Return the seconds since the beginning."""
-        return time.monotonic() - self._begun
 
 
 @dataclass(frozen=True)
@@ -126,6 +94,11 @@ class Measurement:
             for arm in started.values():
                 arm.kill()
 
+    def _check_time(self) -> None:
+        """Raise :class:`StoppedError` once the time limit is reached."""
+        if self.deadline.left() <= 0:
+            raise StoppedError(f"the {self.deadline.limit_s:g} s of --time-limit were spent")
+
     @contextmanager
     def _started(self) -> Iterator[dict[str, Arm]]:
         """Start both workers, or stop where they do not start."""
@@ -167,7 +140,7 @@ class Measurement:
         """Measure the subjects of one backend; a worker that dies costs one cell."""
         left = dict(subjects)
         while left:
-            self.deadline.check()
+            self._check_time()
             with self._started() as arms:
                 blame = _Blame()
                 try:
@@ -254,7 +227,7 @@ class Measurement:
         record = records[subject]
         again = 1
         for done in itertools.count(1):
-            self.deadline.check()
+            self._check_time()
             names = list(SIDES)
             self.order.shuffle(names)
             self._bind(arms, subject.cell, blame)
@@ -321,7 +294,7 @@ class Measurement:
             ]
             self.order.shuffle(base_first[subject])
         while any(base_first.values()):
-            self.deadline.check()
+            self._check_time()
             self.order.shuffle(timed)
             for subject in timed:
                 if base_first[subject]:
@@ -376,7 +349,7 @@ class Measurement:
         for subject, wanted in left.items():
             if not wanted.memory:
                 continue
-            self.deadline.check()
+            self._check_time()
             self.progress.start(subject.cell, "memory")
             for name in SIDES:
                 blame.on(subject.cell, name)

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from jacbench.core.errors import JacbenchError
 from jacbench.core.interrupts import counted_interrupts
+from jacbench.core.progress import Progress, Quiet
 from jacbench.gating import results_file
 from jacbench.gating.gate import Asked, GateRun, default_limits, limits_of
 from jacbench.gating.gate import gate as measured
-from jacbench.gating.measurement import Progress
 from jacbench.gating.settings import GateSettings
 from jacbench.gating.side import commits, interpreter
 from jacbench.results import writer
-from jacbench.running.progress import Quiet
 
 DEFAULT = ("basics/*",)
 """Problems where none are named."""

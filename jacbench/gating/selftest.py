@@ -16,15 +16,14 @@ from typing import Any
 
 from jacbench.core.cell import Cell
 from jacbench.core.errors import JacbenchError
+from jacbench.core.progress import Progress
 from jacbench.gating import pytest_benchmark_rule
 from jacbench.gating.busy_neighbour import neighbours
 from jacbench.gating.decision import Decision, State
 from jacbench.gating.gate import Asked, cells_of, default_limits
 from jacbench.gating.measurement import (
     INTERRUPTED,
-    Deadline,
     Measurement,
-    Progress,
     StoppedError,
     Wanted,
 )
@@ -32,6 +31,7 @@ from jacbench.gating.record import Pair, Record, Subject
 from jacbench.gating.settings import PREPARATION_FLOOR_S, QUICK_PREPARATION_S, GateSettings
 from jacbench.gating.side import interpreter
 from jacbench.gating.stages import Finding, judge
+from jacbench.measuring.deadline import Deadline
 from jacbench.measuring.statistics import Interval, proportion_interval, ratio_interval
 from jacbench.results.run import json_safe
 

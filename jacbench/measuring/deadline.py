@@ -1,59 +1,61 @@
-"""What looking at a function and gathering evidence may take of the time limit of a pick."""
+"""Time limits: how much is left, and work that stops when nothing is."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from jacbench.core.units import format_seconds
 
-SHARE = 0.4
-"""Share of the time limit after which nothing that could be spared is begun."""
 
+class Deadline:
+    """A time limit, or a share of one, that runs from when it is made.
 
-@dataclass(frozen=True)
-class Allowance:
-    """A share of a time limit that runs from when it is given.
+    Parameters
+    ----------
+    limit_s
+        The whole limit, seconds; None: there is none.
+    share
+        What of it may be spent here.
 
     Attributes
     ----------
     limit_s
-        The whole time limit, seconds; infinite where there is none.
-    ends
-        When the share is over, by ``time.perf_counter``.
+        The whole limit, seconds; infinite where there is none.
     """
 
-    limit_s: float = math.inf
-    ends: float = math.inf
+    def __init__(self, limit_s: float | None = None, share: float = 1.0) -> None:
+        self.limit_s = math.inf if limit_s is None else limit_s
+        self._share = share
+        self._begun = time.monotonic()
+        self._uncounted_s = 0.0
 
-    @classmethod
-    def of(cls, limit_s: float | None, part: float = 1.0) -> Allowance:
-        """Return what is allowed from now on.
+    def spent(self) -> float:
+        """Seconds since the beginning, without those left out."""
+        return time.monotonic() - self._begun - self._uncounted_s
 
-        Parameters
-        ----------
-        limit_s
-            None: there is no limit.
-        part
-            What falls to one library, where several look in turn.
-        """
-        if limit_s is None:
-            return cls()
-        return cls(limit_s, time.perf_counter() + SHARE * part * limit_s)
+    def left(self, share: float = 1.0) -> float:
+        """Seconds that are left of that share; below 0: it is over."""
+        return share * self._share * self.limit_s - self.spent()
 
-    def left(self) -> float:
-        """Return what is left, seconds; below 0: it is over."""
-        return self.ends - time.perf_counter()
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Leave out what goes on within, whether it raises or not."""
+        spent_s = self.spent()
+        try:
+            yield
+        finally:
+            self._uncounted_s += self.spent() - spent_s
 
     def why(self, call_s: float) -> str:
-        """Return why something is left out, where a call takes so many seconds."""
-        told = f"one call takes {format_seconds(call_s)}"
+        """Why something is left out, where a call takes so many seconds."""
+        reason = f"one call takes {format_seconds(call_s)}"
         if math.isfinite(self.limit_s):
-            told += f" and the time limit is {self.limit_s:g} s"
-        return told
+            reason += f" and the time limit is {self.limit_s:g} s"
+        return reason
 
 
 class OutOfTimeError(Exception):
@@ -67,7 +69,7 @@ class InTime:
     ----------
     function
         Of one argument.
-    allowance
+    deadline
         What bounds it.
     kept_s
         What is kept of that for something else, seconds.
@@ -83,20 +85,20 @@ class InTime:
     def __init__(
         self,
         function: Callable[[Any], Any],
-        allowance: Allowance,
+        deadline: Deadline,
         *,
         kept_s: float,
         call_s: float,
     ) -> None:
-        self._function, self._allowance = function, allowance
+        self._function, self._deadline = function, deadline
         self._kept_s, self._call_s = kept_s, call_s
         self._called = False
         self.over = ""
 
     def __call__(self, x: Any) -> Any:
-        """Return what the function does; raise OutOfTimeError once time is over."""
-        if self._called and self._allowance.left() < self._kept_s:
-            self.over = f"not looked for: {self._allowance.why(self._call_s)}"
+        """Call the function; raise OutOfTimeError once time is over."""
+        if self._called and self._deadline.left() < self._kept_s:
+            self.over = f"not looked for: {self._deadline.why(self._call_s)}"
             raise OutOfTimeError(self.over)
         self._called = True
         return self._function(x)

@@ -21,7 +21,8 @@ from jacbench.core import tree
 from jacbench.core.errors import JacbenchError
 from jacbench.core.tree import Tree
 from jacbench.derivatives.functions import Derivative, prepare
-from jacbench.picking.pick import Wanted, pick_here
+from jacbench.picking.options import PickOptions
+from jacbench.picking.pick import pick_here
 
 TIME_LIMIT_S = 10.0
 """What the first call may take beyond the Jacobian itself, seconds."""
@@ -139,8 +140,8 @@ def _device(leaf: Any) -> str:
 
 
 def _picked(f: Callable[[Any], Any], x: Tree) -> Choice:
-    wanted = Wanted(time_limit_s=TIME_LIMIT_S, form="dense", compile=False, structure=False)
-    answer = pick_here(f, x, wanted)
+    options = PickOptions(time_limit_s=TIME_LIMIT_S, form="dense", compile=False, structure=False)
+    answer = pick_here(f, x, options)
     if answer.doubt:
         warnings.warn(
             f"method='auto' took {answer.method}, which is not confirmed: {answer.doubt}",

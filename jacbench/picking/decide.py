@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from jacbench.core import redaction
 from jacbench.core.cell import Verdict
 from jacbench.core.errors import JacbenchError, NothingRightError
+from jacbench.core.progress import Progress
 from jacbench.measuring import memory
-from jacbench.measuring.budget import Budget
+from jacbench.measuring.deadline import Deadline
 from jacbench.picking import assumptions
 from jacbench.picking.answer import UNMEASURED, Answer, Row
 from jacbench.picking.bench import Bench, Look
 from jacbench.picking.candidate import Candidate
 from jacbench.picking.libraries import lost_is_told
 from jacbench.picking.look import Seen, see_all
-from jacbench.picking.options import Wanted
+from jacbench.picking.options import PickOptions
 from jacbench.picking.racing.contest import Contest
-from jacbench.picking.telling import Tell
-from jacbench.picking.terms import Terms
 from jacbench.workers.lost import LostError
 from jacbench.workers.pool import ALONE, Abreast
 
@@ -41,8 +41,8 @@ _PREFERRED = ("dense", "csr", "blocks", "factors")
 def decide(
     benches: Sequence[Bench],
     described: Mapping[str, Any],
-    wanted: Wanted,
-    tell: Tell,
+    options: PickOptions,
+    progress: Progress,
     *,
     starting_s: float,
     bind: bool,
@@ -56,10 +56,10 @@ def decide(
         One for each library.
     described
         What the function is: ``name``, ``kind``, ``device`` and ``notes``.
-    wanted
+    options
         What is wanted of the answer.
-    tell
-        Is told in a word what goes on.
+    progress
+        Is told what goes on.
     starting_s
         What starting the benches took, seconds.
     bind
@@ -74,53 +74,47 @@ def decide(
     """
     begun = time.monotonic()
     for bench in benches:
-        bench.hold(Budget(wanted.time_limit_s).left)
-    tell("looking at the function")
-    seen, left_out = see_all(benches, wanted, runner)
+        bench.hold(Deadline(options.time_limit_s).left)
+    progress.begin("looking at the function")
+    seen, left_out = see_all(benches, options, runner)
     looking_s = time.monotonic() - begun
     try:
-        contest = _contest(seen, _terms(seen[0], wanted, looking_s, bind=bind), tell, runner)
-        if wanted.today is not None and contest.today() is None:
-            raise _no_today(wanted.today, seen)
+        deadline = Deadline(max(1.0, options.time_limit_s - looking_s))
+        contest = _contest(seen, options, deadline, progress, runner, bind=bind)
+        if options.today is not None and contest.today() is None:
+            raise _no_today(options.today, seen)
         contest.run()
     except LostError as exc:
-        raise _lost(exc, seen[0].look, wanted) from None
-    form = _form(contest, wanted.form)
+        raise _lost(exc, seen[0].look, options) from None
+    form = _form(contest, options.form)
     seconds = {"starting": starting_s, "looking": looking_s, **contest.seconds}
     backend = contest.bench_of(contest.picks()[form]).backend
     told = next(one for one in seen if one.bench.backend == backend)
-    return _answer(contest, form, told, described, wanted, left_out, seconds)
+    return _answer(contest, form, told, described, options, left_out, seconds)
 
 
-def _terms(first: Seen, wanted: Wanted, looking_s: float, *, bind: bool) -> Terms:
-    """Return the terms of the contest, in what is left of the time limit."""
-    return Terms(
-        time_limit_s=max(1.0, wanted.time_limit_s - looking_s),
-        asked_s=wanted.time_limit_s,
-        compile_limit_s=wanted.compile_limit_s,
-        calls=wanted.calls,
-        memory_bytes=wanted.memory_bytes,
-        compile=bool(wanted.compile),
-        form=wanted.form,
-        structure=wanted.structure,
-        today=wanted.today or TODAY.get(first.bench.backend),
-        threads=wanted.threads,
-        bind=bind,
-        seed=wanted.seed,
-    )
-
-
-def _contest(seen: Sequence[Seen], terms: Terms, tell: Tell, runner: Abreast) -> Contest:
-    look = seen[0].look
+def _contest(
+    seen: Sequence[Seen],
+    options: PickOptions,
+    deadline: Deadline,
+    progress: Progress,
+    runner: Abreast,
+    *,
+    bind: bool,
+) -> Contest:
+    """The contest of what all libraries offer, in what is left of the time limit."""
+    look, benches = seen[0].look, [one.bench for one in seen]
     call_s = {one.bench.backend: one.look.call_s for one in seen}
     passes = {"reverse": look.m, "forward": look.n}
-    return Contest([one.bench for one in seen], call_s, passes, terms, tell, runner)
+    today = options.today or TODAY.get(benches[0].backend)
+    options = replace(options, today=today)
+    return Contest(benches, call_s, passes, options, deadline, progress, runner, bind=bind)
 
 
-def _lost(exc: LostError, look: Look, wanted: Wanted) -> JacbenchError:
+def _lost(exc: LostError, look: Look, options: PickOptions) -> JacbenchError:
     """Return the line for a process that is lost for good: why it was, where that is known."""
-    large = memory.too_large(look.m, look.n, look.dtype, wanted.memory_bytes)
-    if large is not None and wanted.form in {None, "dense"}:
+    large = memory.too_large(look.m, look.n, look.dtype, options.memory_bytes)
+    if large is not None and options.form in {None, "dense"}:
         return JacbenchError(f"nothing else was found in time, and {large}; {_BY_PRODUCTS}")
     return JacbenchError(f"the function's process could not be started again: {exc.reason}")
 
@@ -148,16 +142,16 @@ def _answer(
     form: str,
     told: Seen,
     described: Mapping[str, Any],
-    wanted: Wanted,
+    options: PickOptions,
     left_out: Sequence[str],
     seconds: Mapping[str, float],
 ) -> Answer:
     """Put the answer together, of a contest that is over."""
     picks, rows, versus = contest.picks(), contest.rows(), contest.speedup
     scarce = "compile" if _compilers_alone(rows) else "time"
-    limit_s = wanted.compile_limit_s if scarce == "compile" else wanted.time_limit_s
+    limit_s = options.compile_limit_s if scarce == "compile" else options.time_limit_s
     resting = assumptions.lines(_resting(rows, picks))
-    notes = [*_notes(described, told), *left_out, *resting, *_unasked(contest, wanted)]
+    notes = [*_notes(described, told), *left_out, *resting, *_unasked(contest, options)]
     return Answer(
         name=described["name"],
         kind=described["kind"],
@@ -165,7 +159,7 @@ def _answer(
         n=told.look.n,
         device=described["device"],
         dtype=told.look.dtype,
-        threads=wanted.threads,
+        threads=options.threads,
         picks=picks,
         format=form,
         rows=rows,
@@ -176,7 +170,7 @@ def _answer(
         doubt=told.evidence.doubt,
         notes=tuple(dict.fromkeys(notes)),
         code=_codes(contest, picks),
-        calls=wanted.calls,
+        calls=options.calls,
         decided=contest.decided,
         enough_s=None if contest.decided else _enough_s(limit_s, seconds),
         scarce=scarce,
@@ -239,12 +233,12 @@ def _notes(described: Mapping[str, Any], told: Seen) -> Iterator[str]:
             yield samples.caveat
 
 
-def _unasked(contest: Contest, wanted: Wanted) -> Iterator[str]:
+def _unasked(contest: Contest, options: PickOptions) -> Iterator[str]:
     """Say of which picks the last check was left out."""
     if contest.not_asked_again:
         yield (
             f"{', '.join(contest.not_asked_again)}: checked before timing, and not once more after "
-            f"it: the time limit of {wanted.time_limit_s:g} s leaves no time for that"
+            f"it: the time limit of {options.time_limit_s:g} s leaves no time for that"
         )
 
 

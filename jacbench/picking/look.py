@@ -9,7 +9,7 @@ from functools import partial
 from jacbench.core.errors import JacbenchError
 from jacbench.picking.bench import Bench, Evidence, Look
 from jacbench.picking.libraries import left_out, lost_is_told
-from jacbench.picking.options import Wanted
+from jacbench.picking.options import PickOptions
 from jacbench.structure.samples import Samples
 from jacbench.workers.pool import Abreast
 
@@ -25,7 +25,7 @@ class Seen:
 
 
 def see_all(
-    benches: Sequence[Bench], wanted: Wanted, runner: Abreast
+    benches: Sequence[Bench], options: PickOptions, runner: Abreast
 ) -> tuple[list[Seen], list[str]]:
     """Let every library look at the function; return those that can, and why others cannot.
 
@@ -45,7 +45,7 @@ def see_all(
             bench.close()
 
     part = min(1.0, runner.width / len(benches))
-    found = runner.each([partial(_see, bench, wanted, part) for bench in benches], give_up)
+    found = runner.each([partial(_see, bench, options, part) for bench in benches], give_up)
     seen = [one for one in found if isinstance(one, Seen)]
     refusals = {
         bench.backend: one
@@ -68,12 +68,12 @@ def see_all(
     return alike, lines
 
 
-def _see(bench: Bench, wanted: Wanted, part: float) -> Seen | JacbenchError:
+def _see(bench: Bench, options: PickOptions, part: float) -> Seen | JacbenchError:
     """Return what one library says, or why it cannot."""
     try:
         with lost_is_told("calling the function, or its derivative, ended its process"):
-            look = bench.examine(wanted.time_limit_s, part)
-            samples = bench.samples() if wanted.structure else Samples(None)
+            look = bench.examine(options.time_limit_s, part)
+            samples = bench.samples() if options.structure else Samples(None)
             return Seen(bench=bench, look=look, samples=samples, evidence=bench.evidence())
     except JacbenchError as exc:
         return exc

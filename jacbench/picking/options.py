@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jacbench.backend import registry
 from jacbench.core.errors import JacbenchError
 from jacbench.measuring import memory
 from jacbench.picking.candidate import FORMATS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class PickOptions:
     """What is wanted of a pick, besides the function.
 
     Attributes
@@ -22,7 +21,7 @@ class Wanted:
     compile_limit_s
         What compilers that run for seconds may take in all, seconds.
     calls
-        How often the Jacobian is wanted; None: often.
+        How often the Jacobian is wanted; None: often, so that preparation does not count.
     memory
         What a call may need, as ``2GiB``.
     form
@@ -69,8 +68,6 @@ class Wanted:
             raise JacbenchError(f"--threads {self.threads}: give a whole number of at least 1")
         if self.memory is not None:
             memory.parse_size(self.memory)
-        if self.today is not None:
-            registry.descriptor_of(self.today)
 
     @property
     def memory_bytes(self) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 from jacbench.backend import registry
 from jacbench.checking import process_state
 from jacbench.core.errors import JacbenchError
+from jacbench.core.progress import Progress, Quiet
 from jacbench.picking.answer import Answer
 from jacbench.picking.benches.local import LocalBench
 from jacbench.picking.benches.remote import Limits
@@ -19,11 +20,8 @@ from jacbench.picking.decide import decide
 from jacbench.picking.libraries import contestants
 from jacbench.picking.loading.function_request import Asked
 from jacbench.picking.loading.subject import Subject
-from jacbench.picking.options import Wanted
-from jacbench.picking.telling import Tell, quiet
+from jacbench.picking.options import PickOptions
 from jacbench.workers import pool
-
-__all__ = ["Wanted", "pick", "pick_here", "pick_named", "quiet"]
 
 
 def pick(
@@ -38,7 +36,7 @@ def pick(
     today: str | None = None,
     compile: bool | None = None,  # noqa: A002 - the option's name
     seed: int = 0,
-    **options: Any,
+    **function: Any,
 ) -> Answer:
     """Find the right and fastest way of computing the Jacobian of ``f`` at ``x``, here.
 
@@ -69,7 +67,7 @@ def pick(
         Whether to try ``torch.compile``. None: for a name, and not for an object.
     seed
         Of the order of measurements.
-    options
+    function
         ``stops_gradient=True`` where ``f`` stops gradients on purpose; ``output``, the key or index
         of one entry, where it returns several; for a module ``wrt`` (``inputs`` or
         ``parameters``); for a name ``shape``, ``dtype``, ``file``
@@ -88,7 +86,7 @@ def pick(
     ``torch.compile`` makes code that does (https://github.com/pytorch/pytorch/issues/190856): so it
     is tried in workers alone, unless asked for.
     """
-    wanted = Wanted(
+    options = PickOptions(
         time_limit_s=time_limit_s,
         compile_limit_s=compile_limit_s,
         calls=calls,
@@ -101,11 +99,13 @@ def pick(
     if isinstance(f, str):
         if x is not None:
             raise JacbenchError(f"pick({f!r}): its file says what x is: leave x out")
-        return pick_named(Asked(named=f, **options), wanted)
-    return pick_here(f, x, wanted, **options)
+        return pick_named(Asked(named=f, **function), options)
+    return pick_here(f, x, options, **function)
 
 
-def pick_here(f: Any, x: Any, wanted: Wanted, tell: Tell = quiet, **options: Any) -> Answer:
+def pick_here(
+    f: Any, x: Any, options: PickOptions, progress: Progress | None = None, **function: Any
+) -> Answer:
     """Return the answer for a function of the caller's, in the caller's process.
 
     Its settings (threads, float64 in JAX, precision of products) are left as they are, and what may
@@ -113,10 +113,17 @@ def pick_here(f: Any, x: Any, wanted: Wanted, tell: Tell = quiet, **options: Any
     """
     from jacbench.picking.loading import subject as subjects  # noqa: PLC0415 - loads what f needs
 
+    _known(options.today)
     with _left_as_it_was("numpy"):
-        subject = subjects.of(f, x, **options)
+        subject = subjects.of(f, x, **function)
         with _left_as_it_was(*contestants(subject.backends)):
-            return _pick_subject(subject, wanted, tell)
+            return _pick_subject(subject, options, progress or Quiet())
+
+
+def _known(method: str | None) -> None:
+    """Refuse a method that no library has, in one line."""
+    if method is not None:
+        registry.descriptor_of(method)
 
 
 @contextmanager
@@ -130,18 +137,18 @@ def _left_as_it_was(*backends: str) -> Iterator[None]:
             process_state.put_back(state, first_use=True)
 
 
-def _pick_subject(subject: Subject, wanted: Wanted, tell: Tell) -> Answer:
+def _pick_subject(subject: Subject, options: PickOptions, progress: Progress) -> Answer:
     benches = [
         LocalBench(
             subject,
             backend,
-            threads=wanted.threads,
-            memory_bytes=wanted.memory_bytes,
+            threads=options.threads,
+            memory_bytes=options.memory_bytes,
             configure=False,
         )
         for backend in contestants(subject.backends)
     ]
-    unasked = [] if wanted.compile is not None else _may_crash(subject.backends)
+    unasked = [] if options.compile is not None else _may_crash(subject.backends)
     described = {
         "name": subject.problem.name,
         "kind": subject.kind,
@@ -149,7 +156,7 @@ def _pick_subject(subject: Subject, wanted: Wanted, tell: Tell) -> Answer:
         "notes": [*subject.notes, *unasked],
     }
     try:
-        return decide(benches, described, wanted, tell, starting_s=0.0, bind=False)
+        return decide(benches, described, options, progress, starting_s=0.0, bind=False)
     finally:
         for bench in benches:
             bench.close()
@@ -172,23 +179,25 @@ def _may_crash(backends: Sequence[str]) -> list[str]:
     ]
 
 
-def pick_named(asked: Asked, wanted: Wanted, tell: Tell = quiet) -> Answer:
+def pick_named(asked: Asked, options: PickOptions, progress: Progress | None = None) -> Answer:
     """Return the answer for a function that a command line names, in workers."""
+    _known(options.today)
+    progress = progress or Quiet()
     limits = Limits(
-        threads=wanted.threads,
-        memory_bytes=wanted.memory_bytes,
-        start_s=max(60.0, wanted.time_limit_s),
-        answer_s=max(30.0, wanted.time_limit_s),
+        threads=options.threads,
+        memory_bytes=options.memory_bytes,
+        start_s=max(60.0, options.time_limit_s),
+        answer_s=max(30.0, options.time_limit_s),
     )
-    wanted = replace(wanted, compile=wanted.compile is not False)
+    options = replace(options, compile=options.compile is not False)
     begun = time.monotonic()
     with (
-        pool.abreast(pool.width(wanted.threads)) as runner,
-        workers(asked, limits, tell, runner) as (benches, left_out),
+        pool.abreast(pool.width(options.threads)) as runner,
+        workers(asked, limits, progress, runner) as (benches, left_out),
     ):
         starting_s = time.monotonic() - begun
         described = benches[0].described
         described = {**described, "notes": [*described["notes"], *left_out]}
         return decide(
-            benches, described, wanted, tell, starting_s=starting_s, bind=True, runner=runner
+            benches, described, options, progress, starting_s=starting_s, bind=True, runner=runner
         )

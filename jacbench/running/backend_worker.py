@@ -7,9 +7,10 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from jacbench.core.cell import Cell, Verdict
+from jacbench.core.progress import Progress
 from jacbench.results import run
 from jacbench.results.run import Stretch
 from jacbench.running.account import Account
@@ -21,19 +22,6 @@ from jacbench.workers.memory_limit import MemoryLimit
 
 POLL_S = 0.05
 """How often a worker's time and memory are looked at, seconds."""
-
-
-class Progress(Protocol):
-    """What is told while cells run."""
-
-    def begin(self, what: str) -> None:
-        """Say what goes on besides cells: ``starting torch``."""
-
-    def start(self, cell: Cell, what: str) -> None:
-        """Say that ``cell`` is worked on: ``check``, ``time`` or ``memory``."""
-
-    def advance(self, done: int, total: int) -> None:
-        """Say how many visits are done, of how many."""
 
 
 @dataclass

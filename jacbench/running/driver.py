@@ -11,16 +11,15 @@ from typing import Protocol
 
 from jacbench.core.cell import Cell
 from jacbench.core.interrupts import counted_interrupts
+from jacbench.core.progress import Progress
 from jacbench.results import fingerprint
 from jacbench.results.run import Run
 from jacbench.running.account import Account
-from jacbench.running.backend_worker import POLL_S, Crew, Progress, Shop
+from jacbench.running.backend_worker import POLL_S, Crew, Shop
 from jacbench.running.ledger import Tally
 from jacbench.running.schedule import Rounds
 from jacbench.running.settings import Settings
 from jacbench.running.time_budget import Budget
-
-__all__ = ["Progress", "Save", "drive", "keep_nothing"]
 
 SAVE_S = 15.0
 """A results file under way is written again after this time, seconds."""

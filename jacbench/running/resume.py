@@ -11,6 +11,7 @@ from jacbench import problems
 from jacbench.backend import registry
 from jacbench.core.cell import CellResult, Verdict
 from jacbench.core.errors import JacbenchError
+from jacbench.core.progress import Progress
 from jacbench.results import fingerprint, source_hash
 from jacbench.results.reader import read
 from jacbench.results.run import Run
@@ -26,7 +27,7 @@ def resume(
     path: str | os.PathLike[str],
     what: Sequence[object],
     total_s: float | None,
-    progress: driver.Progress,
+    progress: Progress,
 ) -> Run:
     """Measure what the results file ``path`` lacks, and write it there.
 

@@ -13,10 +13,11 @@ from unittest import mock
 import numpy as np
 
 from jacbench.core.cell import Cell, CellResult, Verdict
+from jacbench.core.progress import Quiet
 from jacbench.gating import measurement
 from jacbench.gating.cell_outcome import judged
 from jacbench.gating.gate import GateRun, default_limits
-from jacbench.gating.measurement import Deadline, Measurement
+from jacbench.gating.measurement import Measurement
 from jacbench.gating.outcome import Judged
 from jacbench.gating.record import SIDES, Subject
 from jacbench.gating.settings import GateSettings
@@ -24,7 +25,7 @@ from jacbench.gating.side import Side
 from jacbench.gating.side_worker import ArmError
 from jacbench.gating.stages import Finding, LimitsOf, judge
 from jacbench.measuring import statistics
-from jacbench.running.progress import Quiet
+from jacbench.measuring.deadline import Deadline
 from tests.samples import FINGERPRINT, cell
 
 ONE = cell("tiny.right", problem="a/one")
@@ -210,9 +211,6 @@ class Limit(Deadline):
     def __init__(self, machine: Machine, seconds: float | None) -> None:
         super().__init__(seconds)
         self._machine = machine
-
-    def left(self) -> float:
-        return math.inf if self._seconds is None else self._seconds - self._machine.now
 
     def spent(self) -> float:
         return self._machine.now

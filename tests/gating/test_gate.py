@@ -14,13 +14,13 @@ import pytest
 
 from jacbench.core.cell import Cell, Verdict
 from jacbench.core.errors import JacbenchError
+from jacbench.core.progress import Quiet
 from jacbench.gating import gate as gates
 from jacbench.gating import measurement
 from jacbench.gating.gate import Asked, GateRun, gate
 from jacbench.gating.outcome import Outcome, counted
 from jacbench.gating.settings import GateSettings
 from jacbench.gating.side import Side
-from jacbench.running.progress import Quiet
 from tests.gating.simulated import (
     ONE,
     SIDES_HERE,

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from jacbench.core.cell import Cell, Verdict
 from jacbench.core.errors import JacbenchError
+from jacbench.core.progress import Quiet
 from jacbench.gating import busy_neighbour, measurement, pytest_benchmark_rule, selftest
 from jacbench.gating.decision import Decision, State
 from jacbench.gating.gate import Asked
@@ -25,7 +26,6 @@ from jacbench.gating.side import Side
 from jacbench.measuring import statistics
 from jacbench.measuring.statistics import Interval
 from jacbench.reporting import selftest_report
-from jacbench.running.progress import Quiet
 from tests.gating.simulated import Event, FakeArm, Machine, Version, slower
 from tests.gating.test_gate import schema_errors
 from tests.samples import cell

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jacbench.measuring import deadline
-from jacbench.measuring.deadline import SHARE, Allowance, InTime, OutOfTimeError
+from jacbench.measuring import deadline as deadlines
+from jacbench.measuring.deadline import Deadline, InTime, OutOfTimeError
 from jacbench.picking.benches.local import LocalBench
 from jacbench.picking.examining import smoothness
 from jacbench.problems import counted_function
@@ -26,34 +26,47 @@ class Clock:
     def perf_counter(self) -> float:
         return self.now
 
+    monotonic = perf_counter
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    for module in (deadline, counted_function, smoothness):
+    for module in (deadlines, counted_function, smoothness):
         monkeypatch.setattr(module, "time", made)
     return made
 
 
 def test_a_share_of_the_limit_is_left_and_runs_out(clock: Clock) -> None:
-    given = Allowance.of(10.0)
-    assert given.left() == pytest.approx(10 * SHARE)
+    deadline = Deadline(10.0, 0.4)
+    assert deadline.left() == pytest.approx(4.0)
+    assert deadline.left(0.5) == pytest.approx(2.0)
     clock.now += 10
-    assert given.left() == pytest.approx(10 * SHARE - 10)
-    assert given.why(0.25) == "one call takes 250 ms and the time limit is 10 s"
-
-
-def test_of_several_libraries_each_has_a_part(clock: Clock) -> None:
-    given = Allowance.of(12.0, 1 / 3)
-    assert given.left() == pytest.approx(4 * SHARE)
-    assert given.why(1.0).endswith("the time limit is 12 s")
+    assert deadline.left() == pytest.approx(-6.0)
+    assert deadline.left(0.5) == pytest.approx(-8.0)
+    assert deadline.spent() == pytest.approx(10.0)
+    assert deadline.why(0.25) == "one call takes 250 ms and the time limit is 10 s"
 
 
 def test_without_a_limit_there_is_no_end(clock: Clock) -> None:
-    given = Allowance.of(None)
+    deadline = Deadline(share=0.4)
     clock.now += 1e9
-    assert given.left() == math.inf
-    assert given.why(2.0) == "one call takes 2.00 s"
+    assert deadline.left() == math.inf
+    assert deadline.why(2.0) == "one call takes 2.00 s"
+
+
+def test_what_is_uncounted_costs_nothing_also_where_it_raises(clock: Clock) -> None:
+    deadline = Deadline(10.0)
+
+    def compile_and_fail() -> None:
+        clock.now += 120.0
+        raise KeyError
+
+    with pytest.raises(KeyError), deadline.uncounted():
+        compile_and_fail()
+    clock.now += 1.0
+    assert deadline.left() == pytest.approx(9.0)
+    assert deadline.spent() == pytest.approx(1.0)
 
 
 def test_a_function_is_called_once_and_then_while_there_is_time(clock: Clock) -> None:
@@ -61,12 +74,12 @@ def test_a_function_is_called_once_and_then_while_there_is_time(clock: Clock) ->
         clock.now += 1.0
         return 2 * x
 
-    in_time = InTime(double, Allowance.of(10.0), kept_s=2.0, call_s=1.0)
+    in_time = InTime(double, Deadline(10.0, 0.4), kept_s=2.0, call_s=1.0)
     assert [in_time(x) for x in (1, 2, 3)] == [2, 4, 6]
     with pytest.raises(OutOfTimeError):
         in_time(4)
     assert in_time.over == "not looked for: one call takes 1.00 s and the time limit is 10 s"
-    late = InTime(double, Allowance(10.0, clock.now), kept_s=2.0, call_s=1.0)
+    late = InTime(double, Deadline(10.0, 0.0), kept_s=2.0, call_s=1.0)
     assert late(1) == 2
     assert late.over == ""
 

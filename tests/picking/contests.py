@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from jacbench.core.progress import Quiet
+from jacbench.measuring.deadline import Deadline
 from jacbench.picking.candidate import Candidate
+from jacbench.picking.options import PickOptions
 from jacbench.picking.racing.contest import Contest
-from jacbench.picking.terms import Terms
 from tests.picking.simulated import Planted, SimulatedBench
 
 PASSES = {"reverse": 200, "forward": 100}
 
 
-def run(*benches, **terms):
-    """Return the contest of all ``benches``."""
+def run(*benches, left_s=None, **options):
+    """Return the contest of all ``benches``, with ``left_s`` of its time limit left."""
     call_s = {bench.backend: 1e-5 for bench in benches}
-    made = Contest(benches, call_s, PASSES, Terms(**terms), lambda what: None)
+    asked = PickOptions(**{"compile": True, **options})
+    made = Contest(benches, call_s, PASSES, asked, Deadline(left_s or asked.time_limit_s), Quiet())
     made.run()
     return made
 
 
-def contest(*planted: Planted, **terms):
+def contest(*planted: Planted, **options):
     """Return the contest of one bench, and the bench."""
     bench = SimulatedBench(*planted)
-    return run(bench, **terms), bench
+    return run(bench, **options), bench
 
 
 def row(made, method, chunk_size=None, operator="jacobian"):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from jacbench.core.progress import Quiet
 from jacbench.picking import decide as deciding
-from jacbench.picking.options import Wanted
-from jacbench.picking.telling import quiet
+from jacbench.picking.options import PickOptions
 from tests.picking.simulated import Planted, SimulatedBench
 
 DESCRIBED = {"name": "f", "kind": "planted", "device": "cpu", "notes": ["said before"]}
@@ -31,7 +31,9 @@ class Faulty(SimulatedBench):
 def decide(*benches, **wanted):
     """Return the answer of ``benches``."""
     known = {"time_limit_s": 5.0, "compile": False, **wanted}
-    return deciding.decide(benches, DESCRIBED, Wanted(**known), quiet, starting_s=0.0, bind=False)
+    return deciding.decide(
+        benches, DESCRIBED, PickOptions(**known), Quiet(), starting_s=0.0, bind=False
+    )
 
 
 def sim(*names, **options):

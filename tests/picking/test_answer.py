@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from jacbench.core.progress import Quiet
+from jacbench.measuring.deadline import Deadline
 from jacbench.measuring.statistics import Interval
+from jacbench.picking.options import PickOptions
 from jacbench.picking.racing.contest import Contest
-from jacbench.picking.terms import Terms
 from tests.picking.simulated import Planted, SimulatedBench
 from tests.reporting.test_pick_report import SLOWER, A, B, answer, row
 from tests.results.test_run import schema_errors
@@ -81,8 +83,10 @@ def test_rows_of_a_contest_are_as_the_schema_says():
         Planted("s", 1e-6, operator="sparse_jacobian", structure="sparse"),
     ]
     bench = SimulatedBench(*planted)
-    terms = Terms(today="far")
-    made = Contest([bench], {"sim": 1e-5}, {"reverse": 2, "forward": 2}, terms, lambda what: None)
+    options = PickOptions(today="far")
+    made = Contest(
+        [bench], {"sim": 1e-5}, {"reverse": 2, "forward": 2}, options, Deadline(60.0), Quiet()
+    )
     made.run()
     given = replace(
         complete(),

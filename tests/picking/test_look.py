@@ -8,7 +8,7 @@ from jacbench.core.cell import Verdict
 from jacbench.core.errors import JacbenchError
 from jacbench.picking import look as looking
 from jacbench.picking.bench import Look
-from jacbench.picking.options import Wanted
+from jacbench.picking.options import PickOptions
 from jacbench.workers import pool
 from jacbench.workers.lost import LostError
 from tests.picking.decided import decide, sim
@@ -56,5 +56,5 @@ def test_libraries_that_compute_something_else_are_not_compared():
 def test_libraries_that_look_in_turn_share_the_time_for_it(width, part):
     benches = [sim(f"{name}.a", backend=name) for name in ("one", "two", "three")]
     with pool.abreast(width) as runner:
-        looking.see_all(benches, Wanted(time_limit_s=5.0), runner)
+        looking.see_all(benches, PickOptions(time_limit_s=5.0), runner)
     assert [bench.part for bench in benches] == [pytest.approx(part)] * 3

@@ -91,3 +91,8 @@ def test_it_is_not_told_to_who_decided_or_has_no_compiler():
 def test_a_name_says_what_x_is():
     with pytest.raises(JacbenchError, match="leave x out"):
         jacbench.pick("model.py:f", X)
+
+
+def test_a_method_of_today_that_no_library_has_is_one_line() -> None:
+    with pytest.raises(JacbenchError, match=r"^unknown method 'torch\.nope'"):
+        jacbench.pick(lambda x: x, np.ones(3), today="torch.nope")

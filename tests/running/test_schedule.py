@@ -12,10 +12,10 @@ import pytest
 import jacbench as jb
 from jacbench import Verdict
 from jacbench.core.cell import Cell, CellResult
+from jacbench.core.progress import Quiet
 from jacbench.results.run import Stretch
 from jacbench.running import account, ledger, schedule, time_budget
 from jacbench.running.backend_worker import Shop
-from jacbench.running.progress import Quiet
 from jacbench.running.settings import Settings
 from tests import samples
 from tests.runs import PROBLEM, environment, jacbench, strict, tiny_site

@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from jacbench.core.errors import JacbenchError
+from jacbench.core.progress import Progress
 from jacbench.picking.benches.remote import Limits, RemoteBench
 from jacbench.picking.libraries import contestants, left_out, lost_is_told
 from jacbench.picking.loading.function_request import Asked
-from jacbench.picking.telling import Tell
 from jacbench.workers.pool import Abreast
 
 
 @contextmanager
 def workers(
-    asked: Asked, limits: Limits, tell: Tell, runner: Abreast
+    asked: Asked, limits: Limits, progress: Progress, runner: Abreast
 ) -> Iterator[tuple[list[RemoteBench], list[str]]]:
     """Start a worker for each library that can do it; the first says which those are.
 
@@ -32,14 +32,14 @@ def workers(
                 bench.close()
 
         try:
-            tell(f"loading {asked.named}")
+            progress.begin(f"loading {asked.named}")
             _open(every[0])
             backends = contestants(every[0].described["backends"])
             every.extend(
                 RemoteBench(asked, Path(root) / str(number), limits)
                 for number in range(1, len(backends))
             )
-            tell(f"starting {', '.join(backends)}")
+            progress.begin(f"starting {', '.join(backends)}")
             starting = zip(every, backends, strict=True)
             found = runner.each([partial(_start, *one) for one in starting], end)
             benches = [one for one in found if isinstance(one, RemoteBench)]

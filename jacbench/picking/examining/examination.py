@@ -14,7 +14,7 @@ from jacbench.core.errors import JacbenchError
 from jacbench.core.redaction import one_line
 from jacbench.core.tree import Tree
 from jacbench.core.units import format_seconds
-from jacbench.measuring.deadline import Allowance, InTime
+from jacbench.measuring.deadline import Deadline, InTime
 from jacbench.picking.examining import smoothness
 from jacbench.picking.examining.smoothness import Finding
 from jacbench.picking.loading.subject import Subject
@@ -22,6 +22,8 @@ from jacbench.problems.checked_value import same_outputs, value_without_gradient
 from jacbench.problems.counted_function import Calls, rounded
 from jacbench.problems.problem import Problem
 
+EXAMINING_SHARE = 0.4
+"""What looking at a function and gathering evidence may take of the time limit of a pick."""
 BUDGET_S = 2.0
 """What looking for noise, kinks and linearity may take, seconds."""
 LEAST_CALLS = 10
@@ -71,7 +73,7 @@ class Examination:
         What was not looked for, as calls take too long: one line, or none.
     calls
         How often the function was called.
-    allowance
+    deadline
         What this and the evidence may take, of which a part is gone.
     """
 
@@ -87,7 +89,7 @@ class Examination:
     findings: tuple[Finding, ...]
     skipped: tuple[str, ...]
     calls: int
-    allowance: Allowance
+    deadline: Deadline
 
     @property
     def moved(self) -> bool:
@@ -120,7 +122,7 @@ class Examination:
     def in_time(self, calls: Calls) -> InTime:
         """Return ``calls``, which come to an end where only the evidence's time is left."""
         kept_s = EVIDENCE_CALLS * self.call_s
-        return InTime(calls, self.allowance, kept_s=kept_s, call_s=self.call_s)
+        return InTime(calls, self.deadline, kept_s=kept_s, call_s=self.call_s)
 
     def found(self, name: str) -> Finding | None:
         """Return the finding ``name``, or None where there is none."""
@@ -164,19 +166,17 @@ def examine(
     with warnings.catch_warnings():
         # what a library warns of, it says again where the cells are settled
         warnings.simplefilter("ignore")
-        allowance = Allowance.of(time_limit_s, part)
-        return _Examiner(subject, backend, allowance, budget_s).run()
+        deadline = Deadline(time_limit_s, EXAMINING_SHARE * part)
+        return _Examiner(subject, backend, deadline, budget_s).run()
 
 
 class _Examiner:
     """An examination on its way."""
 
-    def __init__(
-        self, subject: Subject, backend: str, allowance: Allowance, budget_s: float
-    ) -> None:
+    def __init__(self, subject: Subject, backend: str, deadline: Deadline, budget_s: float) -> None:
         self.subject, self.backend = subject, backend
         self.problem, self.who = subject.problem, subject.problem.name
-        self.allowance, self.budget_s = allowance, budget_s
+        self.deadline, self.budget_s = deadline, budget_s
         self.findings: list[Finding] = []
         self.every: list[Calls] = []
 
@@ -196,12 +196,12 @@ class _Examiner:
         self._refuse_random(self._value(self.problem.x))
         call_s = min(call_s, self.calls.last_s)
         precise, there = self._best_precision()
-        left_s = max(0.0, self.allowance.left() - EVIDENCE_CALLS * call_s)
+        left_s = max(0.0, self.deadline.left() - EVIDENCE_CALLS * call_s)
         budget_s = min(self.budget_s, left_s)
         seen = smoothness.look(self.problem, precise, there, call_s=call_s, budget_s=budget_s)
-        if self.dense_s(call_s)[0] > self.allowance.limit_s:
+        if self.dense_s(call_s)[0] > self.deadline.limit_s:
             self._tell("slow", self._slow(call_s))
-        told = f"not looked for: {', '.join(seen.missed)}: {self.allowance.why(call_s)}"
+        told = f"not looked for: {', '.join(seen.missed)}: {self.deadline.why(call_s)}"
         return Examination(
             problem=seen.problem,
             y_shape=self.y.shape,
@@ -215,7 +215,7 @@ class _Examiner:
             findings=(*self.findings, *seen.findings),
             skipped=(told,) if seen.missed else (),
             calls=sum(calls.count for calls in self.every),
-            allowance=self.allowance,
+            deadline=self.deadline,
         )
 
     def dense_s(self, call_s: float) -> tuple[float, float]:
@@ -239,7 +239,7 @@ class _Examiner:
         """Return y and the seconds that it took, in the dtype in which the function computes."""
         self.y = self.calls.watched(self.problem.x)
         first_s = self.calls.last_s
-        if first_s > self.allowance.limit_s:
+        if first_s > self.deadline.limit_s:
             self._refuse_slow(first_s)
         asked, given = self.calls.dtype, str(self.y.dtype)
         if given == asked:
@@ -333,7 +333,7 @@ class _Examiner:
     # --- slow ---
 
     def _refuse_slow(self, call_s: float) -> None:
-        if call_s * LEAST_CALLS > self.allowance.limit_s:
+        if call_s * LEAST_CALLS > self.deadline.limit_s:
             raise JacbenchError(f"{self.who}: {self._slow(call_s)}")
 
     def _slow(self, call_s: float) -> str:

@@ -12,12 +12,12 @@ from functools import partial
 from jacbench.core import redaction
 from jacbench.core.cell import Verdict
 from jacbench.core.errors import JacbenchError
+from jacbench.core.progress import Progress
 from jacbench.core.units import format_seconds
-from jacbench.measuring.budget import Budget
+from jacbench.measuring.deadline import Deadline
 from jacbench.picking.bench import Bench
 from jacbench.picking.racing.candidates import Field, Known
 from jacbench.picking.racing.races import RACING_SHARE
-from jacbench.picking.telling import Tell
 from jacbench.workers.pool import Abreast
 
 ONE_SHARE = 0.3
@@ -54,14 +54,14 @@ class Entering:
     ----------
     field
         Who may enter.
-    budget
+    deadline
         The time there is.
     call_s
         The time of one call of the function itself, by backend, seconds.
     passes
         How many passes a mode needs: ``{"reverse": m, "forward": n}``.
-    tell
-        Is told in a word what goes on.
+    progress
+        Is told what goes on.
     runner
         Lets benches check at the same time.
     """
@@ -69,13 +69,18 @@ class Entering:
     def __init__(
         self,
         field: Field,
-        budget: Budget,
+        deadline: Deadline,
         call_s: Mapping[str, float],
         passes: Mapping[str, int],
-        tell: Tell,
+        progress: Progress,
         runner: Abreast,
     ) -> None:
-        self._field, self._budget, self._tell, self._runner = field, budget, tell, runner
+        self._field, self._deadline, self._progress, self._runner = (
+            field,
+            deadline,
+            progress,
+            runner,
+        )
         self._call_s, self._passes = call_s, passes
         self._compiled_s = 0.0
 
@@ -128,7 +133,7 @@ class Entering:
 
     def enter(self, known: Known) -> None:
         """Prepare and check one; its entry, or why there is none, is noted."""
-        self._tell(f"checking {known.candidate.label}")
+        self._progress.begin(f"checking {known.candidate.label}")
         begun = time.monotonic()
         try:
             with self._compiling() if known.offer.compiled else nullcontext():
@@ -146,22 +151,22 @@ class Entering:
         """Count what goes on as compiling, and not against the time limit."""
         begun = time.monotonic()
         try:
-            with self._budget.uncounted():
+            with self._deadline.uncounted():
                 yield
         finally:
             self._compiled_s += time.monotonic() - begun
 
     def _entering_s(self, known: Known) -> float:
         """Return what one candidate may take to enter: one that hangs leaves time for others."""
-        terms = self._field.terms
+        options = self._field.options
         if known.offer.compiled:
-            return max(GRACE_S, terms.compile_limit_s - self._compiled_s)
+            return max(GRACE_S, options.compile_limit_s - self._compiled_s)
         # what is used today may take long to compare with, once there is something to compare
         seen = self._field.best_s(known.format) is not None
-        left = self._budget.left()
+        left = self._deadline.left()
         if seen and self._field.is_today(known.offer):
             return max(GRACE_S, TODAY_SHARE * left)
-        may_s = max(LEAST_ENTERING_S, ONE_SHARE * terms.time_limit_s)
+        may_s = max(LEAST_ENTERING_S, ONE_SHARE * self._deadline.limit_s)
         return max(GRACE_S, min(may_s, left))
 
     # --- in which order ---
@@ -183,11 +188,11 @@ class Entering:
         fewest = min(self._passes.values(), default=1) if special else 1
         share = 1.0 if offer.chunking == "loop" and not special else 0.1
         guess = share * self._passes.get(offer.mode, fewest) * self._of_call_s(known)
-        soon = FIRST_SHARE * self._budget.left()
+        soon = FIRST_SHARE * self._deadline.left()
         slow = PROBING_CALLS * self._of_call_s(known) > soon
         quick = ENTERING_CALLS * LIKELY * self._least_s(known) < soon
         passes = min(self._passes.values(), default=1)
-        early = self._budget.left(LOOKING_SHARE) > 0
+        early = self._deadline.left(LOOKING_SHARE) > 0
         if (
             special
             and early
@@ -232,24 +237,23 @@ class Entering:
 
     def _no_time(self, known: Known) -> str | None:
         """Return that one comes too late, or None."""
-        terms = self._field.terms
-        if known.offer.compiled and self._compiled_s >= terms.compile_limit_s:
-            return f"the compile limit of {terms.compile_limit_s:g} s leaves no time for it"
+        options = self._field.options
+        if known.offer.compiled and self._compiled_s >= options.compile_limit_s:
+            return f"the compile limit of {options.compile_limit_s:g} s leaves no time for it"
         # compiling is not counted: it is worth it while there is time to race
         share = RACING_SHARE if known.offer.compiled else ENTERING_SHARE
-        if self._budget.left(share) >= 0:
+        if self._deadline.left(share) >= 0:
             return None
         return f"the time limit of {self._asked_s:g} s leaves no time for it"
 
     @property
     def _asked_s(self) -> float:
-        terms = self._field.terms
-        return terms.asked_s or terms.time_limit_s
+        return self._field.options.time_limit_s
 
     def _too_long(self, known: Known) -> str | None:
         """Return why there is no time even to check a loop, or None."""
         likely = ENTERING_CALLS * LIKELY * self._least_s(known)
-        if likely <= max(0.0, self._budget.left()):
+        if likely <= max(0.0, self._deadline.left()):
             return None
         return (
             f"{self._at_least(known)}, and it is called {ENTERING_CALLS} times to be checked: "
@@ -260,7 +264,7 @@ class Entering:
         """Return that a compiled form of the same passes is right, or None."""
         compiled = known.offer.eager_form_of
         twin = self._field.get(replace(known.candidate, method=compiled))
-        if twin is None or not twin.agrees or self._field.terms.calls is not None:
+        if twin is None or not twin.agrees or self._field.options.calls is not None:
             return None
         return f"{compiled} runs the same passes, compiled"
 

@@ -10,7 +10,7 @@ from jacbench.core.cell import CellResult
 from jacbench.measuring.statistics import Interval
 from jacbench.picking.bench import Bench, Entry, Offer
 from jacbench.picking.candidate import Candidate
-from jacbench.picking.terms import Terms
+from jacbench.picking.options import PickOptions
 from jacbench.workers.lost import LostError
 
 
@@ -88,12 +88,12 @@ class Field:
     ----------
     benches
         Which offer them.
-    terms
+    options
         What is wanted of them.
     """
 
-    def __init__(self, benches: Sequence[Bench], terms: Terms) -> None:
-        self.terms = terms
+    def __init__(self, benches: Sequence[Bench], options: PickOptions) -> None:
+        self.options = options
         self._known: dict[Candidate, Known] = {}
         for bench in benches:
             for offer in bench.offers():
@@ -102,9 +102,9 @@ class Field:
 
     def _is_wanted(self, offer: Offer) -> bool:
         """Say whether its structure may be used, and its format is asked for or it is today's."""
-        if offer.structure and not self.terms.structure:
+        if offer.structure and not self.options.structure:
             return False
-        form = self.terms.form
+        form = self.options.form
         return form is None or offer.candidate.format == form or self.is_today(offer)
 
     def __iter__(self) -> Iterator[Known]:
@@ -123,7 +123,7 @@ class Field:
 
     def is_today(self, offer: Offer) -> bool:
         """Say whether it is the method that is used today."""
-        return offer.candidate.method == self.terms.today
+        return offer.candidate.method == self.options.today
 
     def today(self) -> Known | None:
         """Return what is used today, as its method does it by itself, if it is here."""
@@ -160,7 +160,7 @@ class Field:
 
     def extra_s(self, known: Known) -> float:
         """Return the share of the preparation that falls to one call, where calls are counted."""
-        calls = self.terms.calls
+        calls = self.options.calls
         return 0.0 if calls is None else self.preparation_s(known) / calls
 
     def preparation_s(self, known: Known) -> float:

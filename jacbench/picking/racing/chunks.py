@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from jacbench.measuring.budget import Budget
+from jacbench.measuring.deadline import Deadline
 from jacbench.picking.racing.admission import Entering
 from jacbench.picking.racing.candidates import Field, Known
 from jacbench.picking.racing.race import HOPELESS
@@ -24,7 +24,7 @@ class Chunks:
     ----------
     field
         Who leads.
-    budget
+    deadline
         The time there is.
     passes
         How many passes a mode needs: ``{"reverse": m, "forward": n}``.
@@ -37,12 +37,12 @@ class Chunks:
     def __init__(
         self,
         field: Field,
-        budget: Budget,
+        deadline: Deadline,
         passes: Mapping[str, int],
         entering: Entering,
         heats: Heats,
     ) -> None:
-        self._field, self._budget, self._passes = field, budget, passes
+        self._field, self._deadline, self._passes = field, deadline, passes
         self._entering, self._heats = entering, heats
 
     def try_all(self, share: float = RACING_SHARE) -> None:
@@ -59,7 +59,7 @@ class Chunks:
         total = self._passes.get(known.offer.mode, 0)
         for entered, divisor in enumerate(CHUNKS):
             size = math.ceil(total / divisor)
-            if size < SMALLEST_CHUNK or self._budget.left(share) < 0:
+            if size < SMALLEST_CHUNK or self._deadline.left(share) < 0:
                 return entered
             candidate = replace(known.candidate, chunk_size=size)
             new = Known(replace(known.offer, candidate=candidate), known.bench)

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from jacbench.core.errors import JacbenchError
-from jacbench.measuring.budget import Budget
+from jacbench.core.progress import Progress
+from jacbench.measuring.deadline import Deadline
 from jacbench.picking.answer import UNMEASURED, Row
 from jacbench.picking.bench import Bench
 from jacbench.picking.candidate import Candidate
+from jacbench.picking.options import PickOptions
 from jacbench.picking.racing import rows
 from jacbench.picking.racing.admission import Entering
 from jacbench.picking.racing.candidates import Field
@@ -20,8 +22,6 @@ from jacbench.picking.racing.final_check import LastCheck
 from jacbench.picking.racing.measuring import Measuring
 from jacbench.picking.racing.races import FIRST_SHARE, RACING_SHARE, Heats
 from jacbench.picking.racing.speedup import Speedup, speedup
-from jacbench.picking.telling import Tell
-from jacbench.picking.terms import Terms
 from jacbench.workers.lost import LostError
 from jacbench.workers.pool import ALONE, Abreast
 
@@ -37,10 +37,10 @@ class Contest:
         The time of one call of the function itself, by backend, seconds.
     passes
         How many passes a mode needs: ``{"reverse": m, "forward": n}``.
-    terms
+    options
         What was asked.
-    tell
-        Is told in a word what goes on: for a progress line.
+    progress
+        Is told what goes on: for a progress line.
     runner
         Lets benches that are processes of their own check candidates at the same time.
 
@@ -55,22 +55,25 @@ class Contest:
         benches: Sequence[Bench],
         call_s: Mapping[str, float],
         passes: Mapping[str, int],
-        terms: Terms,
-        tell: Tell,
+        options: PickOptions,
+        deadline: Deadline,
+        progress: Progress,
         runner: Abreast = ALONE,
+        *,
+        bind: bool = True,
     ) -> None:
-        self._compile, self._benches = terms.compile, benches
+        self._compile, self._benches = bool(options.compile), benches
+        self._deadline = deadline
         self.seconds: dict[str, float] = {}
-        budget = self._budget = Budget(terms.time_limit_s)
         for bench in benches:
-            bench.hold(budget.left)
-        draws = Draws(benches, terms)
-        self._field = field = Field(benches, terms)
-        self._entering = Entering(field, budget, call_s, passes, tell, runner)
-        self._heats = Heats(field, budget, draws, tell)
-        self._chunks = Chunks(field, budget, passes, self._entering, self._heats)
-        self._measuring = Measuring(field, budget, draws, tell)
-        self._last_check = LastCheck(field, budget, draws, self._measuring)
+            bench.hold(deadline.left)
+        draws = Draws(benches, options, bind=bind)
+        self._field = field = Field(benches, options)
+        self._entering = Entering(field, deadline, call_s, passes, progress, runner)
+        self._heats = Heats(field, deadline, draws, progress)
+        self._chunks = Chunks(field, deadline, passes, self._entering, self._heats)
+        self._measuring = Measuring(field, deadline, draws, progress)
+        self._last_check = LastCheck(field, deadline, draws, self._measuring)
 
     def run(self) -> None:
         """Go through all the stages."""
@@ -103,7 +106,7 @@ class Contest:
 
     def _revive(self) -> None:
         """Start what compilers took with them: that is time of theirs, too."""
-        with self._budget.uncounted():
+        with self._deadline.uncounted():
             for bench in self._benches:
                 with suppress(LostError, JacbenchError):  # told of whoever is called next
                     bench.revive()

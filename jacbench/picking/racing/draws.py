@@ -8,25 +8,28 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from jacbench.picking.bench import Bench
-from jacbench.picking.terms import Terms
+from jacbench.picking.options import PickOptions
 
 T = TypeVar("T")
 
 
 class Draws:
-    """One generator for all that is drawn, from the seed of the terms.
+    """One generator for all that is drawn, from the seed of the options.
 
     Parameters
     ----------
     benches
         The processes that are bound.
-    terms
-        Whether they may be bound, and the seed.
+    options
+        Their threads, and the seed.
+    bind
+        True where the benches may be bound to processors.
     """
 
-    def __init__(self, benches: Sequence[Bench], terms: Terms) -> None:
-        self._benches, self._terms = benches, terms
-        self._rng = random.Random(terms.seed)  # noqa: S311 - an order, no secret
+    def __init__(self, benches: Sequence[Bench], options: PickOptions, *, bind: bool) -> None:
+        self._benches, self._options = benches, options
+        self._bind = bind
+        self._rng = random.Random(options.seed)  # noqa: S311 - an order, no secret
         self._cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
     def order(self, among: Sequence[T]) -> list[T]:
@@ -35,7 +38,7 @@ class Draws:
 
     def bind_to_one(self) -> None:
         """Put all benches on one processor, drawn anew: else cores would be compared."""
-        if self._terms.threads == 1 and self._may_bind:
+        if self._options.threads == 1 and self._may_bind:
             cpu = self._rng.choice(self._cpus)
             for bench in self._benches:
                 bench.bind([cpu])
@@ -48,4 +51,4 @@ class Draws:
 
     @property
     def _may_bind(self) -> bool:
-        return self._terms.bind and len(self._cpus) > 1
+        return self._bind and len(self._cpus) > 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from jacbench.core.cell import Verdict
-from jacbench.measuring.budget import Budget
+from jacbench.measuring.deadline import Deadline
 from jacbench.measuring.memory import format_size
 from jacbench.picking.racing.candidates import Field, Known
 from jacbench.picking.racing.draws import Draws
@@ -26,7 +26,7 @@ class LastCheck:
     ----------
     field
         Who is picked.
-    budget
+    deadline
         The time there is.
     draws
         Gives the processes all their processors again.
@@ -39,8 +39,10 @@ class LastCheck:
         The labels of picks for which there was no time to ask them again at new points.
     """
 
-    def __init__(self, field: Field, budget: Budget, draws: Draws, measuring: Measuring) -> None:
-        self._field, self._budget, self._draws = field, budget, draws
+    def __init__(
+        self, field: Field, deadline: Deadline, draws: Draws, measuring: Measuring
+    ) -> None:
+        self._field, self._deadline, self._draws = field, deadline, draws
         self._measuring = measuring
         self.skipped: list[str] = []
 
@@ -57,7 +59,7 @@ class LastCheck:
     def _passes(self, picked: Known) -> bool:
         """Say whether a pick stays: within its memory, and without a trace on its process."""
         call_s = picked.call_s or 0.0
-        left = self._budget.left() - picked.again_s
+        left = self._deadline.left() - picked.again_s
         if left < 0 < picked.again_s or (call_s > SLOW_S and left < CALLS * call_s):
             self.skipped.append(picked.candidate.label)
             return True
@@ -65,7 +67,7 @@ class LastCheck:
         if (too_much := self._too_much(picked)) is not None:
             picked.lose(LostError(Verdict.TOO_LARGE, too_much))
         elif not picked.lost:
-            again = self._budget.left() > AGAIN_S + AGAIN_CALLS * call_s
+            again = self._deadline.left() > AGAIN_S + AGAIN_CALLS * call_s
             _look_for_traces(picked, again=again)
             if not (again or picked.lost):
                 self.skipped.append(picked.candidate.label)
@@ -74,7 +76,7 @@ class LastCheck:
     def _too_much(self, picked: Known) -> str | None:
         """Return by how much it needs more memory than is allowed, or None."""
         peak = picked.result.peak_bytes if picked.result is not None else None
-        allowed = self._field.terms.memory_bytes
+        allowed = self._field.options.memory_bytes
         if allowed is None or peak is None or peak <= allowed:
             return None
         return f"it needs {format_size(peak)}, more than the {format_size(allowed)} allowed"

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jacbench.core.cell import CellResult
-from jacbench.measuring.budget import Budget
+from jacbench.core.progress import Progress
+from jacbench.measuring.deadline import Deadline
 from jacbench.measuring.statistics import median_interval, outliers
 from jacbench.picking.racing import pairs, placing, sampling
 from jacbench.picking.racing.candidates import Field, Known
 from jacbench.picking.racing.draws import Draws
 from jacbench.picking.racing.sampling import SLOW_S
-from jacbench.picking.telling import Tell
 
 VISITS = 6
 """Stretches in which those left are measured, in turn: as a run measures."""
@@ -30,16 +30,16 @@ class Measuring:
     ----------
     field
         Who is there.
-    budget
+    deadline
         The time there is.
     draws
         The order and the processor of each visit.
-    tell
-        Is told in a word what goes on.
+    progress
+        Is told what goes on.
     """
 
-    def __init__(self, field: Field, budget: Budget, draws: Draws, tell: Tell) -> None:
-        self._field, self._budget, self._draws, self._tell = field, budget, draws, tell
+    def __init__(self, field: Field, deadline: Deadline, draws: Draws, progress: Progress) -> None:
+        self._field, self._deadline, self._draws, self._progress = field, deadline, draws, progress
 
     def measure(self) -> None:
         """Measure those whose figures are shown; fill the places of those lost."""
@@ -55,7 +55,7 @@ class Measuring:
             for known in self._draws.order(chosen):
                 if known.lost or not self.has_time(known, visit):
                     continue
-                self._tell(f"measuring {known.candidate.label}")
+                self._progress.begin(f"measuring {known.candidate.label}")
                 if samples := sampling.stretch(known):
                     known.visits[before + visit] = samples
         for known in chosen:
@@ -77,7 +77,7 @@ class Measuring:
 
     def has_time(self, known: Known, visit: int = 0) -> bool:
         """Say whether to measure one now: a slow one less often, and within the time limit."""
-        call_s, left = known.call_s or 0.0, self._budget.left() - known.again_s
+        call_s, left = known.call_s or 0.0, self._deadline.left() - known.again_s
         if call_s > SLOW_S:
             return visit < SLOW_VISITS and left > 2 * call_s
         return left > 0 or (not visit and not known.again_s)

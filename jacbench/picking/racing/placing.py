@@ -37,7 +37,7 @@ def _is_faster(field: Field, known: Known, picked: Known) -> bool:
     if _ratio(field, known, picked).estimate < 1 / NEAR:
         return True
     own, other = known.result, picked.result
-    if field.terms.calls is not None or own is None or other is None:
+    if field.options.calls is not None or own is None or other is None:
         return False
     return own.high_s is not None and other.low_s is not None and own.high_s < other.low_s
 

@@ -6,14 +6,14 @@ import math
 import time
 
 from jacbench.core.errors import JacbenchError
-from jacbench.measuring.budget import Budget
+from jacbench.core.progress import Progress
+from jacbench.measuring.deadline import Deadline
 from jacbench.measuring.statistics import Interval
 from jacbench.picking.candidate import Candidate
 from jacbench.picking.racing import sampling
 from jacbench.picking.racing.candidates import Field
 from jacbench.picking.racing.draws import Draws
 from jacbench.picking.racing.race import Standing, race
-from jacbench.picking.telling import Tell
 from jacbench.structure.guard import is_guarded
 from jacbench.workers.lost import LostError
 
@@ -30,12 +30,12 @@ class Heats:
     ----------
     field
         Who may race.
-    budget
+    deadline
         The time there is.
     draws
         The processor of each round.
-    tell
-        Is told in a word what goes on.
+    progress
+        Is told what goes on.
 
     Attributes
     ----------
@@ -43,8 +43,8 @@ class Heats:
         The formats whose last race ran out of time before it told all apart or equal.
     """
 
-    def __init__(self, field: Field, budget: Budget, draws: Draws, tell: Tell) -> None:
-        self._field, self._budget, self._draws, self._tell = field, budget, draws, tell
+    def __init__(self, field: Field, deadline: Deadline, draws: Draws, progress: Progress) -> None:
+        self._field, self._deadline, self._draws, self._progress = field, deadline, draws, progress
         self.open: set[str] = set()
 
     def race(self, form: str, share: float = RACING_SHARE) -> None:
@@ -52,13 +52,13 @@ class Heats:
         running = [k for k in self._field.of(form) if k.agrees and not k.fate]
         if not running:
             return
-        self._tell(f"racing {len(running)} candidates ({form})")
+        self._progress.begin(f"racing {len(running)} candidates ({form})")
         standing = race(
             {k.candidate: k.call_s or 0.0 for k in running},
             lambda candidate: sampling.block(self._field[candidate]),
             extra_s={k.candidate: self._field.extra_s(k) for k in running},
-            deadline=time.monotonic() + self._budget.left(share),
-            seed=self._field.terms.seed,
+            deadline=time.monotonic() + self._deadline.left(share),
+            seed=self._field.options.seed,
             each_round=self._draws.bind_to_one,
             clock=time.monotonic,
             takes_s=lambda candidate: sampling.block_s(self._field[candidate]),

@@ -46,7 +46,7 @@ def _ratio(
     """Return the time over that of the pick: who dropped out early was held against another."""
     if known.ratio is None or picked is None or known.lost:
         return None
-    if known is field.today() and speedup is not None and field.terms.calls is None:
+    if known is field.today() and speedup is not None and field.options.calls is None:
         return speedup
     if known.against == picked.candidate:
         return known.ratio
@@ -70,7 +70,7 @@ def _typical_s(
 ) -> float | None:
     """Return the time of a call where it was not measured at length: by its ratio."""
     best = None if picked is None or picked.result is None else picked.result.median_s
-    if best is None or ratio is None or field.terms.calls is not None:
+    if best is None or ratio is None or field.options.calls is not None:
         return known.call_s
     return best * ratio.estimate
 

@@ -97,7 +97,7 @@ def _affordable(gathering: Gathering, budget_s: float) -> bool:
         return False
     if problem.jacobian is not None:
         return True
-    budget_s = min(budget_s, gathering.allowance.left())
+    budget_s = min(budget_s, gathering.deadline.left())
     if problem.function is None:
         # the witnesses are prepared, and compiled, once more, for all rows and columns
         passes_s = 2 * (3 * m + 2 * n) * gathering.call_s

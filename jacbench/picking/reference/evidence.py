@@ -77,7 +77,7 @@ def truth(
         The library whose modes are asked. Cells of other libraries may be held against it too.
     examination
         Of the same subject: its problem, dtypes and noise. None: the least of one is made, and the
-        noise is taken to be rounding alone. What is left of its allowance bounds what is asked: at
+        noise is taken to be rounding alone. What is left of its deadline bounds what is asked: at
         the least one mode, and differences along one direction.
     budget_s
         What a dense reference may be expected to take; where it takes longer, products do.
@@ -124,7 +124,7 @@ def _gathering(subject: Subject, backend: str, examination: Examination) -> Gath
         good=TELLS,
         floor=SOLVED[examination.precision],
     )
-    return Gathering(ground, allowance=examination.allowance, call_s=min(taken))
+    return Gathering(ground, deadline=examination.deadline, call_s=min(taken))
 
 
 def _reachable(problem: Problem) -> Problem:
@@ -164,7 +164,7 @@ def _told(gathering: Gathering, examination: Examination, budget_s: float) -> Tr
 
 def _not_finite_at_x(gathering: Gathering, examination: Examination) -> str | None:
     """Return who gives no finite derivative at a kink, beside which all else is checked."""
-    if not examination.moved or 4 * gathering.call_s > gathering.allowance.left():
+    if not examination.moved or 4 * gathering.call_s > gathering.deadline.left():
         return None
     named = gathering.witnesses.not_finite(examination.given)
     if not named:

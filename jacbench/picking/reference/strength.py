@@ -52,7 +52,7 @@ def told(gathering: Gathering, judgement: Judgement, right: Reference) -> str:
         line += f"; answers are held against it on {vectors.format('product')} from {side}"
     if not gathering.spared:
         return line
-    return f"{line}; less was asked than usual, as {gathering.allowance.why(gathering.call_s)}"
+    return f"{line}; less was asked than usual, as {gathering.deadline.why(gathering.call_s)}"
 
 
 def _without_modes(gathering: Gathering, judgement: Judgement, right: Reference) -> str:

@@ -47,6 +47,8 @@ class Clock:
     def perf_counter(self) -> float:
         return self.now
 
+    monotonic = perf_counter
+
 
 @pytest.mark.parametrize(
     ("call_s", "most"), [(0.001, 100), (0.04, 70), (0.1, 40), (0.3, 13), (0.8, 10)]

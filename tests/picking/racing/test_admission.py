@@ -8,11 +8,12 @@ import pytest
 
 from jacbench.core.cell import Verdict
 from jacbench.core.errors import JacbenchError
-from jacbench.measuring.budget import Budget
+from jacbench.core.progress import Quiet
+from jacbench.measuring.deadline import Deadline
 from jacbench.picking.candidate import Candidate
+from jacbench.picking.options import PickOptions
 from jacbench.picking.racing.admission import Entering
 from jacbench.picking.racing.candidates import Field
-from jacbench.picking.terms import Terms
 from jacbench.workers.lost import LostError
 from jacbench.workers.pool import Abreast, abreast
 from tests.picking.contests import PASSES, Late, contest, row, run
@@ -125,7 +126,7 @@ def test_nobody_may_take_longer_to_enter_than_there_is_time_left():
 
 def test_the_time_limit_is_told_as_it_was_asked_for():
     bench = SimulatedBench(Planted("a"))
-    made = run(bench, time_limit_s=1e-9, asked_s=7.0)
+    made = run(bench, time_limit_s=7.0, left_s=1e-9)
     assert row(made, "a").reason == "the time limit of 7 s leaves no time for it"
 
 
@@ -134,9 +135,9 @@ def test_what_is_used_today_enters_first_where_calls_are_slow():
         Planted("structured", 0.1, structure="sparse"),
         Planted("loop", 0.1, mode="reverse", chunking="loop"),
     )
-    terms = Terms(today="loop")
-    field, budget = Field([bench], terms), Budget(terms.time_limit_s)
-    entering = Entering(field, budget, {"sim": 0.3}, PASSES, lambda what: None, Abreast(1))
+    options = PickOptions(today="loop")
+    field, deadline = Field([bench], options), Deadline(options.time_limit_s)
+    entering = Entering(field, deadline, {"sim": 0.3}, PASSES, Quiet(), Abreast(1))
     assert [known.candidate.method for known in entering.order()] == ["loop", "structured"]
 
 
@@ -166,12 +167,12 @@ def test_structure_is_looked_for_before_dense_passes_eat_the_time():
         Planted("csr", operator="sparse_jacobian", structure="sparse"),
     ]
     bench = SimulatedBench(*planted)
-    field = Field([bench], Terms(today="now"))
+    field = Field([bench], PickOptions(today="now"))
 
     def order(call_s, time_limit_s):
         calls, passes = {"sim": call_s}, {"reverse": 2400, "forward": 2400}
-        budget = Budget(time_limit_s)
-        made = Entering(field, budget, calls, passes, lambda what: None, Abreast(1))
+        deadline = Deadline(time_limit_s)
+        made = Entering(field, deadline, calls, passes, Quiet(), Abreast(1))
         return [known.candidate.method for known in made.order()]
 
     # 2400 passes of 0.4 ms take a second, and the Jacobian is wanted five times: of thirty
@@ -194,11 +195,11 @@ class Meeting(SimulatedBench):
         return super().enter(candidate, time_limit_s)
 
 
-def entering(*benches, runner, **terms):
-    field = Field(benches, Terms(**terms))
-    budget = Budget(field.terms.time_limit_s)
+def entering(*benches, runner, **options):
+    field = Field(benches, PickOptions(**options))
+    deadline = Deadline(field.options.time_limit_s)
     calls = {bench.backend: 1e-5 for bench in benches}
-    return field, Entering(field, budget, calls, PASSES, lambda what: None, runner)
+    return field, Entering(field, deadline, calls, PASSES, Quiet(), runner)
 
 
 def test_benches_of_their_own_processes_check_at_the_same_time():

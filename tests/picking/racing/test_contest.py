@@ -7,9 +7,11 @@ import time
 import pytest
 
 from jacbench.core.cell import Verdict
+from jacbench.core.progress import Quiet
+from jacbench.measuring.deadline import Deadline
+from jacbench.picking.options import PickOptions
 from jacbench.picking.racing.contest import Contest
 from jacbench.picking.racing.measuring import VISITS
-from jacbench.picking.terms import Terms
 from jacbench.workers.lost import LostError
 from tests.picking.contests import PASSES, contest, row, run
 from tests.picking.simulated import Planted, SimulatedBench
@@ -24,6 +26,16 @@ def clock(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
+
+
+class Noted(Quiet):
+    """Keeps what it was told."""
+
+    def __init__(self):
+        self.said = []
+
+    def begin(self, what):
+        self.said.append(what)
 
 
 class Slow(SimulatedBench):
@@ -81,13 +93,15 @@ def test_a_close_race_leaves_time_for_compilers(clock):
 
 @pytest.mark.parametrize("compilers", [(), (WRONG,)])
 def test_where_no_compiler_enters_what_was_raced_stands(clock, compilers):
-    told = []
+    progress = Noted()
     bench = Slow(clock, Planted("a", 1e-5), Planted("b", 1e-5), *compilers)
-    terms = Terms(time_limit_s=30 * BLOCK_S, compile=True)
-    made = Contest([bench], {bench.backend: 1e-5}, PASSES, terms, told.append)
+    options = PickOptions(time_limit_s=30 * BLOCK_S, compile=True)
+    deadline = Deadline(options.time_limit_s)
+    made = Contest([bench], {bench.backend: 1e-5}, PASSES, options, deadline, progress)
     made.run()
     assert not made.decided
-    assert [what for what in told if what.startswith("racing")] == ["racing 2 candidates (dense)"]
+    races = [what for what in progress.said if what.startswith("racing")]
+    assert races == ["racing 2 candidates (dense)"]
 
 
 def test_starting_what_a_compiler_took_with_it_is_not_counted(clock):

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from jacbench.picking.options import PickOptions
 from jacbench.picking.racing.draws import Draws
-from jacbench.picking.terms import Terms
 from tests.picking.contests import contest
 from tests.picking.simulated import Planted, SimulatedBench
 
@@ -23,7 +23,7 @@ def test_all_rounds_run_on_one_processor_drawn_anew():
 def test_each_processor_has_its_turn(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 3, 5}, raising=False)
     benches = [SimulatedBench(), SimulatedBench()]
-    draws = Draws(benches, Terms())
+    draws = Draws(benches, PickOptions(), bind=True)
     for _ in range(20):
         draws.bind_to_one()
     assert set(benches[0].bound) == {(2,), (3,), (5,)}

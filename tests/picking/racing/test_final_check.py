@@ -37,7 +37,7 @@ def test_a_memory_limit_holds_by_a_smaller_chunk():
         peak_bytes=4000,
         by_chunk={50: 2e-5, 13: 3e-5},
     )
-    made, _ = contest(planted, memory_bytes=2000)
+    made, _ = contest(planted, memory="2000B")
     picked = made.picks()["dense"]
     assert picked.chunk_size is not None
     assert row(made, "a", picked.chunk_size).result.peak_bytes <= 2000

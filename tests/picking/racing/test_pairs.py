@@ -6,16 +6,16 @@ import math
 
 import pytest
 
+from jacbench.picking.options import PickOptions
 from jacbench.picking.racing import pairs, placing
 from jacbench.picking.racing.candidates import Field
-from jacbench.picking.terms import Terms
 from tests.picking.simulated import Planted, SimulatedBench
 
 
 def field_of(**visits):
     """Return a field of candidates with what each took at every visit, and those."""
     bench = SimulatedBench(*(Planted(name) for name in visits))
-    field = Field([bench], Terms())
+    field = Field([bench], PickOptions())
     for known in field:
         known.entry = bench.enter(known.candidate)
         known.visits = dict(visits[known.candidate.method])

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from jacbench.measuring.budget import Budget
+from jacbench.core.progress import Quiet
+from jacbench.measuring.deadline import Deadline
+from jacbench.picking.options import PickOptions
 from jacbench.picking.racing.candidates import Field
 from jacbench.picking.racing.draws import Draws
 from jacbench.picking.racing.races import Heats
-from jacbench.picking.terms import Terms
 from tests.picking.contests import contest, row, run
 from tests.picking.simulated import Planted, SimulatedBench
 
@@ -53,14 +54,14 @@ class Disturbed(SimulatedBench):
 
 
 def test_who_was_behind_when_a_race_was_cut_short_may_still_win(monkeypatch):
-    bench, terms, now = Disturbed(Planted("a", 1e-5), Planted("b", 0.9e-5)), Terms(), [0.0]
+    bench, options, now = Disturbed(Planted("a", 1e-5), Planted("b", 0.9e-5)), PickOptions(), [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    field = Field([bench], terms)
+    field = Field([bench], options)
     for known in field:
         known.entry = bench.enter(known.candidate)
         known.call_s = known.entry.call_s
-    draws, budget = Draws([bench], terms), Budget(10.0)
-    heats = Heats(field, budget, draws, lambda what: None)
+    draws, deadline = Draws([bench], options, bind=True), Deadline(10.0)
+    heats = Heats(field, deadline, draws, Quiet())
 
     def a_round_takes_long():
         now[0] += 3.0

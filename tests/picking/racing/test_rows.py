@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jacbench.measuring.statistics import Interval
+from jacbench.picking.options import PickOptions
 from jacbench.picking.racing import rows
 from jacbench.picking.racing.candidates import Field
-from jacbench.picking.terms import Terms
 from tests.picking.contests import contest, row, run
 from tests.picking.simulated import Planted, SimulatedBench
 
@@ -57,7 +57,7 @@ def test_where_calls_are_counted_times_stay_times_of_calls():
 
 def test_a_ratio_to_who_was_lost_later_is_none_to_the_pick():
     bench = SimulatedBench(Planted("a"), Planted("lost"), Planted("pick"))
-    field = Field([bench], Terms())
+    field = Field([bench], PickOptions())
     for known in field:
         known.entry = bench.enter(known.candidate)
     a, lost, pick = field

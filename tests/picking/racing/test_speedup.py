@@ -33,7 +33,7 @@ def test_there_is_no_ratio_to_what_is_lost(at):
 
 def test_where_what_is_used_today_needs_too_much_memory_there_is_no_ratio():
     planted = Planted("now", 1e-5, peak_bytes=9000), Planted("b", 2e-5)
-    made = run(SimulatedBench(*planted), today="now", memory_bytes=5000)
+    made = run(SimulatedBench(*planted), today="now", memory="5000B")
     assert made.picks()["dense"].method == "b"
     assert row(made, "now").fate == "too large"
     assert made.speedup is None

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from jacbench.running import progress
+from jacbench.reporting import progress
 from tests import samples
 
 

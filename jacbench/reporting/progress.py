@@ -15,21 +15,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
 
 from jacbench.core.cell import Cell
-
-
-class Quiet:
-    """Says nothing."""
-
-    def begin(self, what: str) -> None:
-        """Say nothing."""
-
-    def start(self, cell: Cell, what: str) -> None:
-        """Say nothing."""
-
-    def advance(self, done: int, total: int) -> None:
-        """Say nothing."""
+from jacbench.core.progress import Quiet
+from jacbench.reporting.markup import printable
 
 
 class Bar:
@@ -52,6 +42,27 @@ class Bar:
     def advance(self, done: int, total: int) -> None:
         """Move the bar."""
         self._progress.update(self._task, completed=done, total=total)
+
+
+class Spinner(Quiet):
+    """Shows what goes on where nobody knows how much is to come."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def begin(self, what: str) -> None:
+        """Say what goes on."""
+        self._status.update(escape(printable(what)))
+
+
+@contextmanager
+def spinning(console: Console) -> Iterator[Quiet]:
+    """Show what goes on on ``console`` while the block runs, if it is a terminal."""
+    if not console.is_terminal:
+        yield Quiet()
+        return
+    with console.status("starting") as status:
+        yield Spinner(status)
 
 
 @contextmanager
