@@ -83,7 +83,7 @@ def test_rows_of_a_contest_are_as_the_schema_says():
         Planted("s", 1e-6, operator="sparse_jacobian", structure="sparse"),
     ]
     bench = SimulatedBench(*planted)
-    options = PickOptions(today="far")
+    options = PickOptions(today="far", compile=True)
     made = Contest(
         [bench], {"sim": 1e-5}, {"reverse": 2, "forward": 2}, options, Deadline(60.0), Quiet()
     )
