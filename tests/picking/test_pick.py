@@ -24,6 +24,7 @@ def test_an_object_is_measured_here_and_leaves_this_process_as_it_was():
         random.random()  # noqa: S311
         return anp.sin(x) * anp.sum(x)
 
+    gc.unfreeze()  # what another test left frozen may end meanwhile, and the count with it
     generators = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
     frozen, cpus, folder = gc.get_freeze_count(), process_state._affinity(), os.getcwd()  # noqa: PTH109
     environment, errors = dict(os.environ), np.geterr()
