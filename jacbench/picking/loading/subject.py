@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MethodType
@@ -258,14 +259,15 @@ def _of_native(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subjec
     given = pieces.given
     owner = _owner(given.x, name)
     parts = arguments.split(obj, given, name)
-    whole = {
-        backend: OneArray(parts.function, name, registry.load(backend), output=pieces.output)
-        for backend in ("numpy", *recognition.installed())
-    }
+
+    @functools.cache
+    def whole(backend: str) -> OneArray:
+        # a library is loaded once it is asked, and not for being installed
+        return OneArray(parts.function, name, registry.load(backend), output=pieces.output)
 
     def problem_for(*backends: str, known: bool = False) -> Problem:
         written = {
-            backend: parts.function if known and not whole[backend].needed else whole[backend]
+            backend: parts.function if known and not whole(backend).needed else whole(backend)
             for backend in backends
         }
         return Problem(name=name, native=written, x=parts.x, constants=parts.constants)
@@ -299,7 +301,7 @@ def _of_native(obj: Any, pieces: Pieces, name: str, dtype: str | None) -> Subjec
     )
     first = chosen.found[0]
     found, backends = first.precision, [one.backend for one in chosen.found]
-    value = whole[backends[0]]
+    value = whole(backends[0])
     problem = problem_for(*backends, known=True)
     closes = any(map(problem.held, backends))
     pieces = dataclasses.replace(pieces, closed_over=closes, by_field=value.by_field)

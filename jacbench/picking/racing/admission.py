@@ -75,12 +75,8 @@ class Entering:
         progress: Progress,
         runner: Abreast,
     ) -> None:
-        self._field, self._deadline, self._progress, self._runner = (
-            field,
-            deadline,
-            progress,
-            runner,
-        )
+        self._field, self._deadline = field, deadline
+        self._progress, self._runner = progress, runner
         self._call_s, self._passes = call_s, passes
         self._compiled_s = 0.0
 
@@ -244,11 +240,7 @@ class Entering:
         share = RACING_SHARE if known.offer.compiled else ENTERING_SHARE
         if self._deadline.left(share) >= 0:
             return None
-        return f"the time limit of {self._asked_s:g} s leaves no time for it"
-
-    @property
-    def _asked_s(self) -> float:
-        return self._field.options.time_limit_s
+        return f"the time limit of {self._field.options.time_limit_s:g} s leaves no time for it"
 
     def _too_long(self, known: Known) -> str | None:
         """Return why there is no time even to check a loop, or None."""
@@ -257,7 +249,7 @@ class Entering:
             return None
         return (
             f"{self._at_least(known)}, and it is called {ENTERING_CALLS} times to be checked: "
-            f"the time limit of {self._asked_s:g} s leaves no time for that"
+            f"the time limit of {self._field.options.time_limit_s:g} s leaves no time for that"
         )
 
     def _compiled_instead(self, known: Known) -> str | None:

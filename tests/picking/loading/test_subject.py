@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jacbench.backend import registry
 from jacbench.picking.loading import subject
 from jacbench.picking.loading.inputs import Inputs
 from jacbench.picking.loading.recognition import libraries, owner_of
@@ -45,6 +46,13 @@ float64 = subjects.float64
 
 
 # Which library
+
+
+def test_a_library_that_is_not_asked_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, load = set(), registry.load
+    monkeypatch.setattr(registry, "load", lambda name: loaded.add(name) or load(name))
+    subject.of(lambda x: x * anp.sin(x), np.ones(3))
+    assert loaded <= {"autograd", "numpy"}
 
 
 @pytest.mark.parametrize("library", OWN)
