@@ -6,19 +6,17 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from jacbench.core.cell import Verdict
 from jacbench.core.json_schema import AboveZero, Amount, Count, Positive, Says, Share
 from jacbench.gating.decision import State
 from jacbench.gating.outcome import Outcome
-from jacbench.results.schema import CellNameJson, FingerprintJson
+from jacbench.results.schema import AnyVerdict, CellNameJson, FingerprintJson
 
 TimedQuantity = Literal["time", "preparation"]
 
 
-class SideJson(TypedDict):
-    """One side. Fingerprint and clock are there once anything was measured."""
+class MeasuredOnJson(TypedDict):
+    """What figures were measured on, and by which clock."""
 
-    label: Annotated[str, Says("What a person calls it: a commit, an interpreter.")]
     fingerprint: NotRequired[FingerprintJson]
     discounts_waiting: Annotated[
         NotRequired[bool],
@@ -27,6 +25,12 @@ class SideJson(TypedDict):
             "system does not tell."
         ),
     ]
+
+
+class SideJson(MeasuredOnJson):
+    """One side. Fingerprint and clock are there once anything was measured."""
+
+    label: Annotated[str, Says("What a person calls it: a commit, an interpreter.")]
 
 
 class GateSettingsJson(TypedDict):
@@ -51,14 +55,7 @@ class GateSettingsJson(TypedDict):
 class MeasuredJson(TypedDict):
     """What one side gave; null on the side that has no such cell, or where it had no turn."""
 
-    verdict: Annotated[
-        Verdict,
-        Says(
-            "What became of the cell; 'known fault' where the library gives the very wrong "
-            "Jacobian that its developers know of; 'not run' only in a run that was interrupted, "
-            "whose budget was spent, or that is still under way."
-        ),
-    ]
+    verdict: AnyVerdict
     reason: Annotated[str | None, Says("One line where the verdict is not 'agrees'.")]
     error: Annotated[
         Amount | None,
@@ -187,7 +184,7 @@ class TrialJson(TypedDict):
     ]
 
 
-class SelfTestJson(TypedDict):
+class SelfTestJson(MeasuredOnJson):
     """What the gate can resolve on this machine: false alarms and power.
 
     It holds neither NaN nor infinities.
@@ -209,11 +206,3 @@ class SelfTestJson(TypedDict):
     ]
     settings: GateSettingsJson
     trials: Annotated[list[TrialJson], Says("Every decision of the gate.")]
-    fingerprint: NotRequired[FingerprintJson]
-    discounts_waiting: Annotated[
-        NotRequired[bool],
-        Says(
-            "True where times are without what was spent waiting for a core; false where the "
-            "system does not tell."
-        ),
-    ]

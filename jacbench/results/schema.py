@@ -9,7 +9,10 @@ from msgspec import Meta
 from jacbench.core.cell import Verdict
 from jacbench.core.json_schema import Amount, Count, Device, Dtype, Positive, Says, Share
 
-_SCALAR = {"type": ["string", "number", "boolean", "null"]}
+_NOTE = {
+    "type": ["string", "number", "boolean", "null", "array"],
+    "items": {"type": "string"},
+}
 _WARNINGS = {
     "type": "array",
     "items": {"type": "string"},
@@ -20,7 +23,7 @@ Notes = Annotated[
     Meta(
         extra_json_schema={
             "properties": {"warnings": _WARNINGS},
-            "additionalProperties": _SCALAR,
+            "additionalProperties": _NOTE,
         }
     ),
 ]
@@ -152,17 +155,20 @@ class OutliersJson(TypedDict):
     high_severe: Annotated[NotRequired[Positive], Says("Rounds more than 3 ranges above.")]
 
 
+AnyVerdict = Annotated[
+    Verdict,
+    Says(
+        "What became of the cell; 'known fault' where the library gives the very wrong "
+        "Jacobian that its developers know of; 'not run' only in a run that was interrupted, "
+        "whose budget was spent, or that is still under way."
+    ),
+]
+
+
 class CellJson(CellNameJson):
     """One cell: problem x operator x method x device x dtype x threads."""
 
-    verdict: Annotated[
-        Verdict,
-        Says(
-            "What became of the cell; 'known fault' where the library gives the very wrong "
-            "Jacobian that its developers know of; 'not run' only in a run that was interrupted, "
-            "whose budget was spent, or that is still under way."
-        ),
-    ]
+    verdict: AnyVerdict
     reason: Annotated[str | None, Says("One line where the verdict is not 'agrees'.")]
     m: Annotated[Count | None, Says("Outputs: rows of the Jacobian; null where it is not known.")]
     n: Annotated[Count | None, Says("Inputs: columns of the Jacobian; null where it is not known.")]

@@ -26,6 +26,7 @@ from jacbench.reporting import run_table
 from jacbench.results.run import Run
 from jacbench.running.prepared_cells import Harness, Limits
 from tests import samples
+from tests.results.test_run import schema_errors
 from tests.runs import jacbench, strict
 
 X = np.array([[0.3, -0.4], [1.1, 0.7], [-0.6, 0.5]])
@@ -349,6 +350,7 @@ def test_inputs_that_nothing_depends_on_are_noted() -> None:
     )
     strict_run = run.to_json()
     assert strict_run["cells"][0]["notes"]["zero_columns"][2] == "x['d']"
+    assert not schema_errors(strict_run)
 
 
 def test_where_every_input_counts_nothing_is_noted() -> None:
