@@ -37,7 +37,7 @@ def reference_by_products(problem: Problem, dtype: str, backend: str) -> ByProdu
     gathering.judge()
     judgement = gathering.judgement
     alone = len(judgement.believed) == 1
-    why = judgement.refused or ((gathering.cuts or alone) and judgement.doubt)
+    why = judgement.refused or (judgement.doubt if gathering.cuts or alone else None)
     try:
         if not why:
             right = of_believed(gathering)
@@ -70,9 +70,11 @@ def of_believed(gathering: Gathering) -> ByProducts:
     ground, found, judgement = gathering.ground, gathering.found, gathering.judgement
     if not judgement.believed:
         return of_differences(gathering)
-    single = ground.precision == "float32"
-    limit = ground.limit
-    error = judgement.error(found.agreement, -1.0 if single else limit, limit if single else 0.0)
+    if ground.precision == "float32":
+        # what two agree to there is rounding, and theirs as much as a cell's, however little it is
+        error = judgement.error(found.agreement, limit=-1.0, alone=ground.limit)
+    else:
+        error = judgement.error(found.agreement, ground.limit)
     refuse_no_evidence(error, "the two modes agree")
     m, n = ground.y[0].size, ground.problem.n
     forward, reverse = ("forward" in judgement.believed, "reverse" in judgement.believed)
